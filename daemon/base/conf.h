@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_BASE_CONF_H
+#define TL_BASE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/str.h"
+
+/* Settings: tables of rows -> structs.  The parser, `touchlogd -t`, `--schema`
+ * and the man page all read the same rows. */
+
+struct conf;			/* one loaded configuration: documents, arena, errors */
+struct conf_node;		/* a place in it; lives as long as its conf */
+
+enum conf_type {
+	CONF_BOOL,		/* bool: true false yes no */
+	CONF_INT,		/* int64_t within min..max */
+	CONF_MS,		/* int64_t milliseconds: 250ms 10s 5m 4h 2d 3w 1y */
+	CONF_SIZE,		/* int64_t bytes: 512 64KiB 2GiB */
+	CONF_TEXT,		/* struct str; .p NULL when unset */
+	CONF_ENUM,		/* int: index into choices */
+	CONF_TEXTS,		/* struct conf_texts: one text or a list */
+	CONF_FLAGS,		/* unsigned: bit set of indexes into choices; a list */
+	CONF_SECRETS,		/* struct conf_texts: file: env: cred: plain:, one or a list */
+	CONF_BLOCK,		/* struct described by keys */
+	CONF_NAMED,		/* struct conf_named_list: a map keyed by name */
+	CONF_TREE,		/* const struct conf_node *: compiled by the owner; NULL unset */
+};
+
+struct conf_texts {
+	struct str	*v;
+	size_t		 n;
+};
+
+/* What the key `type` of a named block selects: further rows, and their struct. */
+struct conf_variant {
+	const char		*name;
+	const struct conf_key	*keys;		/* ended by { 0 }; NULL: none */
+	size_t			 size;		/* of the struct they fill */
+};
+
+struct conf_named {
+	struct str			 name;
+	const struct conf_node		*node;
+	void				*common;	/* the row's keys */
+	const struct conf_variant	*variant;	/* NULL without variants */
+	void				*own;		/* the variant's keys */
+};
+
+struct conf_named_list {
+	struct conf_named	*v;
+	size_t			 n;
+};
+
+struct conf_key {
+	const char			*name;
+	enum conf_type			 type;
+	size_t				 offset;	/* in the struct that is filled */
+	int64_t				 min, max;	/* INT, MS, SIZE; both 0: any */
+	const char			*def;		/* as the user would write it; NULL: unset */
+	bool				 required;
+	bool				 reload;	/* SIGHUP may change it */
+	const char *const		*choices;	/* ENUM, FLAGS: ended by NULL */
+	const struct conf_key		*keys;		/* BLOCK, NAMED: ended by { 0 } */
+	size_t				 size;		/* NAMED: of the common struct */
+	/* NAMED: the n-th variant, NULL behind the last; NULL: no variants. */
+	const struct conf_variant	*(*variant)(size_t n);
+	const char			*help;		/* full sentences */
+};
+
+/* Reads the file (and what `include:` names) into *out by the rows.  Always
+ * returns a conf unless memory is out; it holds *every* error found.  `out` was
+ * zeroed by the caller and points into the conf afterwards. */
+TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, void *out);
+void			 conf_free(struct conf *c);	/* accepts NULL */
+/* Memory that lives as long as the conf. */
+struct arena		*conf_arena(struct conf *c);
+
+/* Adds "file:line:col: text" as an error.  node NULL: about the whole file. */
+void	conf_complain(struct conf *c, const struct conf_node *node, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+void	conf_warn(struct conf *c, const struct conf_node *node, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+size_t	conf_errors(const struct conf *c);
+size_t	conf_warnings(const struct conf *c);
+/* i-th error or warning, a complete line without its end. */
+const char *conf_error_text(const struct conf *c, size_t i);
+const char *conf_warning_text(const struct conf *c, size_t i);
+
+/* ---- trees, for what the owner compiles itself ---- */
+bool	conf_is_map(const struct conf_node *n);
+bool	conf_is_list(const struct conf_node *n);
+bool	conf_is_scalar(const struct conf_node *n);
+/* Items of a list, or pairs of a map. */
+size_t	conf_count(const struct conf_node *n);
+/* i-th item of a list, or value of the i-th pair of a map. */
+const struct conf_node *conf_item(const struct conf_node *n, size_t i);
+/* The key of the i-th pair of a map, as text and as a place. */
+struct str conf_key_text(const struct conf_node *n, size_t i);
+const struct conf_node *conf_key_node(const struct conf_node *n, size_t i);
+/* Text of a scalar; STR_NONE otherwise. */
+struct str conf_text(const struct conf_node *n);
+/* The value of that key of a map; NULL when it is not there or n is NULL. */
+const struct conf_node *conf_find(const struct conf_node *n, const char *key);
+
+/* ---- the scalars, for others who read such text ---- */
+TL_MUST bool conf_parse_ms(struct str s, int64_t *ret_ms);
+TL_MUST bool conf_parse_size(struct str s, int64_t *ret_bytes);
+/* "file:PATH", "env:NAME", "cred:NAME", "plain:TEXT"; the value is in the arena.
+ * ret_why is set to what is wrong (static or arena text) on failure. */
+TL_MUST bool conf_read_secret(struct arena *a, struct str spec, struct str *ret_value,
+    const char **ret_why);
+/* The nearest of the names to a misspelt one, or NULL when none is near.  `name(i)`
+ * returns NULL behind the last. */
+const char *conf_nearest(struct str wrong, const char *(*name)(void *arg, size_t i), void *arg);
+
+/* Calls `each` with the dotted path of every setting whose row says reload = false
+ * and whose value differs between two structs filled by the same rows. */
+void	conf_diff_fixed(const struct conf_key *keys, const void *was, const void *is,
+	    void (*each)(void *arg, const char *path), void *arg);
+
+/* JSON Schema (2020-12) of the rows. */
+void	conf_schema(const struct conf_key *keys, struct buf *out);
+/* The same as the body of a man page section (mdoc .It entries in nested .Bl). */
+void	conf_man(const struct conf_key *keys, struct buf *out);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_BASE_METRIC_H
+#define TL_BASE_METRIC_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+/* Families are the rows of one table (metric.c): name, type, labels, help.  The
+ * metrics page and the man page are made from it. */
+enum metric_id {
+	METRIC_BUILD_INFO,		/* version */
+	METRIC_START_TIME,
+	METRIC_CONFIG_RELOAD_SUCCESSFUL,
+	METRIC_CONFIG_RELOAD_TIME,
+	METRIC_RECEIVED,		/* source */
+	METRIC_LOGGED,			/* source */
+	METRIC_DUPLICATES,		/* source */
+	METRIC_PARKED,			/* source */
+	METRIC_REJECTED,		/* source, reason */
+	METRIC_REFUSED,			/* source, reason */
+	METRIC_UNAVAILABLE,		/* source */
+	METRIC_LAST_SUCCESS_AGE,	/* source */
+	METRIC_QUEUE_EVENTS,
+	METRIC_QUEUE_BYTES,
+	METRIC_QUEUE_OLDEST_AGE,
+	METRIC_BATCH_EVENTS,
+	METRIC_BATCH_STEP,		/* step */
+	METRIC_BATCH_ERRORS,		/* class */
+	METRIC_ACK_LATENCY,
+	METRIC_DB_CONNECTED,		/* role */
+	METRIC_DB_CONNECTS,
+	METRIC_MERGES_REFUSED,
+	METRIC_PARTITIONS_MADE,
+	METRIC_SEEN_PRUNED,
+	METRIC_HTTP_CONNECTIONS,	/* listener */
+	METRIC_HTTP_ACCEPTED,		/* listener */
+	METRIC_HTTP_REQUESTS,		/* listener */
+	METRIC_HTTP_BAD,		/* listener, reason */
+	METRIC_HTTP_RESPONSES,		/* code */
+	METRIC_READY,
+	METRIC_NIDS
+};
+
+struct metric;			/* one child of a family: a labelled value */
+
+/* The child with these label values (NULL where the family has fewer labels),
+ * made at first use.  It lives until metric_free_all(): keep the pointer, adding to it
+ * is one addition. */
+struct metric	*metric_get(enum metric_id id, const char *label1, const char *label2);
+void		 metric_add(struct metric *m, uint64_t n);	/* COUNTER */
+void		 metric_set(struct metric *m, double value);	/* GAUGE, COUNTER kept elsewhere */
+void		 metric_observe(struct metric *m, double value);	/* HISTOGRAM */
+double		 metric_value(const struct metric *m);
+/* Removes the children whose first label is this, e.g. of a removed source. */
+void		 metric_forget(const char *label1);
+/* The whole table in Prometheus' text exposition format 0.0.4. */
+void		 metric_page(struct buf *out);
+/* name, type, labels and help of each family, for the man page. */
+void		 metric_man(struct buf *out);
+void		 metric_free_all(void);
+
+#endif
