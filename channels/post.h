@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_CHANNELS_POST_H
+#define TL_CHANNELS_POST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/checked.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "channels/channel.h"
+
+struct http_header;
+struct http_request;
+struct post;
+
+/* One HTTP request that carries events: it gives each its fate and answers when the
+ * last is known.  Shared by the channel types that are posted to. */
+
+/* Takes the request over; n events are to come.  is_plural: the answer lists them even
+ * when there is one.  NULL: memory is out, and the request was answered with 503. */
+TL_MUST struct post *post_new(struct channel *ch, struct http_request *take_req, size_t n,
+    bool is_plural);
+/* Memory until the answer is sent. */
+struct arena	*post_arena(struct post *p);
+/* The id of event n: the request's id plus n. */
+struct uuid	 post_id(const struct post *p, size_t n);
+/* Event n goes into the log; or among the parked; or is the sender's to mend. */
+void		 post_submit(struct post *p, size_t n, const struct interaction *i);
+void		 post_park(struct post *p, size_t n, const struct parking *k);
+void		 post_reject(struct post *p, size_t n, const struct err *why);
+/* All n were dealt with.  Answers now, or when the last receipt fires. */
+void		 post_finish(struct post *p);
+
+/* A refusal of the whole request: problem+json, counted and kept for `source show`.
+ * `check` is one fixed word for the operator, `detail` is for the sender.  headers NULL:
+ * those that go with the status (Allow, Retry-After). */
+void		 post_refuse(struct channel *ch, struct http_request *take_req, int status,
+		    const char *check, const struct http_header *headers, struct str detail);
+
+#endif

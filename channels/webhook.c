@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * type: webhook.  Software posts events as JSON: canonical ones, or any others with a
+ * `map` that says where things stand in them.
+ *
+ * Order of a request (each step can refuse): method, paused, who sent it (over the raw
+ * bytes), rate, type and coding, JSON; then each event for itself.  Who does not know
+ * the secret learns nothing about the rest.
+ */
+#include "channels/channel.h"
+
+#include <stdlib.h>
+
+#include <json-c/json.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "channels/body.h"
+#include "channels/post.h"
+#include "io/http_server.h"
+#include "io/signature.h"
+#include "model/canonical.h"
+#include "model/dedupe.h"
+#include "model/mapping.h"
+#include "model/normalise.h"
+
+enum { ITEM_MAX_DEPTH = 100 };
+
+struct webhook_conf {
+	int				 verify;	/* enum signature_scheme */
+	struct str			 header;
+	struct str			 prefix;
+	int				 encoding;	/* enum signature_encoding */
+	struct str			 timestamp_header;
+	int64_t				 window_ms;
+	struct str			 user;
+	struct conf_texts		 secret;
+	const struct conf_node		*map;
+	const struct conf_node		*translate;
+	struct conf_texts		 require;
+	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
+};
+
+struct webhook {
+	struct channel		*ch;		/* the host's, outlives us */
+	const struct webhook_conf *conf;
+	struct signature	*signature;	/* ours */
+};
+
+#define AT(field) offsetof(struct webhook_conf, field)
+
+static const struct conf_key webhook_keys[] = {
+	{ "verify", CONF_ENUM, AT(verify), .required = true, .reload = true,
+	    .choices = signature_schemes,
+	    .help = "How a sender proves who it is. `none` has to be said: anybody who can reach "
+	    "the listener may then post, and its identities are weak." },
+	{ "header", CONF_TEXT, AT(header), .reload = true,
+	    .help = "The header that carries the signature (hmac) or the token." },
+	{ "prefix", CONF_TEXT, AT(prefix), .reload = true,
+	    .help = "Text that stands before the signature in its header, such as `sha256=`." },
+	{ "encoding", CONF_ENUM, AT(encoding), .reload = true, .choices = signature_encodings,
+	    .def = "hex", .help = "How the signature is written." },
+	{ "timestamp_header", CONF_TEXT, AT(timestamp_header), .reload = true,
+	    .help = "The header with the time of signing (seconds or milliseconds since 1970). "
+	    "The signed text is then timestamp, full stop, body." },
+	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 86400000, .def = "5m",
+	    .reload = true, .help = "How far that time may be off, either way." },
+	{ "user", CONF_TEXT, AT(user), .reload = true, .help = "The user name (basic)." },
+	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
+	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
+	    "rolled in before the old one goes." },
+	{ "map", CONF_TREE, AT(map), .reload = true,
+	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
+	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD` or "
+	    "`attributes.NAME`, and a JSON Pointer (RFC 6901), a constant after `=`, or a list of "
+	    "these, of which the first that is there counts. Without a map, events are canonical." },
+	{ "translate", CONF_TREE, AT(translate), .reload = true,
+	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
+	{ "require", CONF_TEXTS, AT(require), .reload = true,
+	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "
+	    "where they are mapped." },
+	{ 0 },
+};
+
+/* ---- settings ---- */
+
+static void
+signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
+{
+	*ret = (struct signature_conf){
+		.scheme = (enum signature_scheme)w->verify,
+		.encoding = (enum signature_encoding)w->encoding,
+		.header = w->header, .prefix = w->prefix, .timestamp_header = w->timestamp_header,
+		.window_ms = w->window_ms, .user = w->user,
+		.secrets = w->secret.v, .nsecrets = w->secret.n,
+	};
+}
+
+static void
+webhook_check(struct conf *c, const struct conf_node *node, void *own)
+{
+	struct webhook_conf *w = own;
+	struct signature_conf settings;
+	struct signature *s;
+	struct err err;
+
+	signature_settings(w, &settings);
+	s = signature_new(&settings, &err);
+	if (s == NULL)
+		conf_complain(c, node, "%s", err.text);
+	signature_free(s);
+	if (w->map != NULL)
+		w->mapping = mapping_compile(c, w->map, w->translate, &w->require);
+	else if (w->translate != NULL || w->require.n > 0)
+		conf_complain(c, w->translate != NULL ? w->translate : node,
+		    "translate and require go with map: events without a map are canonical");
+}
+
+static bool
+webhook_is_public(const void *own)
+{
+	const struct webhook_conf *w = own;
+
+	return w->verify == SIGNATURE_NONE;
+}
+
+static bool
+webhook_new(struct channel *ch, struct err *err)
+{
+	struct webhook *w = calloc(1, sizeof(*w));
+	struct signature_conf settings;
+
+	if (w == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	channel_set_priv(ch, w);
+	w->ch = ch;
+	w->conf = channel_conf(ch);
+	signature_settings(w->conf, &settings);
+	w->signature = signature_new(&settings, err);
+	return w->signature != NULL;
+}
+
+static void
+webhook_free(struct channel *ch)
+{
+	struct webhook *w = channel_priv(ch);
+
+	if (w == NULL)
+		return;
+	signature_free(w->signature);
+	free(w);
+}
+
+/* ---- one event ---- */
+
+/* Document -> draft -> interaction, by the map or as a canonical event. */
+static bool
+read_event(const struct webhook *w, struct json_object *doc, const struct item_origin *o,
+    struct arena *a, struct draft *d, struct interaction *ret, struct err *err)
+{
+	if (!draft_init(d, a, err))
+		return false;
+	if (w->conf->mapping != NULL ? !mapping_run(w->conf->mapping, doc, a, d, err) :
+	    !canonical_read(doc, d, err))
+		return false;
+	return normalise(channel_source(w->ch), d, o, a, ret, err);
+}
+
+/* The key under which an event that does not fit is parked: its own where it can be
+ * known, so that the same event parked twice is parked once. */
+static void
+fill_parking(const struct webhook *w, const struct draft *d, const struct item_origin *o,
+    struct parking *ret)
+{
+	const struct source *s = channel_source(w->ch);
+	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
+	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
+	    .id = o->id };
+	bool has_none;
+
+	*ret = (struct parking){ .id = o->id, .source = s->name, .raw = o->raw,
+	    .content_type = o->content_type };
+	ret->key = dedupe_key(s, &facts, &has_none);
+	if (has_none)
+		ret->key = dedupe_body_key(s, o->raw);
+}
+
+/* A canonical event that does not fit is its sender's to mend; a mapped one's sender
+ * knows nothing of our map, so the event is kept until the map is mended. */
+static void
+submit_event(const struct webhook *w, struct post *p, size_t n, struct json_object *doc,
+    const struct item_origin *o)
+{
+	static struct arena arena;	/* kept: most events fit its first block */
+	struct interaction i;
+	struct parking parking;
+	struct draft d = { 0 };
+	struct err err;
+
+	if (read_event(w, doc, o, &arena, &d, &i, &err)) {
+		post_submit(p, n, &i);
+	} else if (w->conf->mapping == NULL || err.kind != ERR_INPUT) {
+		post_reject(p, n, &err);
+	} else {
+		fill_parking(w, &d, o, &parking);
+		parking.reason = str_of(err.text);
+		post_park(p, n, &parking);
+	}
+	arena_reset(&arena);
+}
+
+/* ---- a request ---- */
+
+/* One request while its events are read. */
+struct reading {
+	struct webhook		*w;
+	struct http_request	*req;
+	struct body		 body;
+	struct body_items	 items;
+	struct json_object	**docs;		/* ours: by item; NULL with its error */
+	struct err		*errors;	/* ours: by item */
+	bool			*is_read;	/* ours: by item */
+};
+
+static void
+reading_fini(struct reading *r)
+{
+	for (size_t i = 0; i < r->items.n && r->docs != NULL; i++)
+		json_object_put(r->docs[i]);
+	free(r->docs);
+	free(r->errors);
+	free(r->is_read);
+	body_items_fini(&r->items);
+	body_fini(&r->body);
+}
+
+/* All items are parsed before the first is submitted: an array that is not JSON
+ * throughout is no array.  A line, or an item that is JSON but cannot be stored,
+ * fails alone. */
+static bool
+parse_items(struct reading *r, struct body_refusal *why)
+{
+	bool is_whole = r->body.form == BODY_JSON;
+
+	r->docs = calloc(r->items.n + 1, sizeof(struct json_object *));
+	r->errors = calloc(r->items.n + 1, sizeof(*r->errors));
+	r->is_read = calloc(r->items.n + 1, sizeof(*r->is_read));
+	if (r->docs == NULL || r->errors == NULL || r->is_read == NULL) {
+		*why = (struct body_refusal){ 503, "memory", "out of memory" };
+		return false;
+	}
+	for (size_t i = 0; i < r->items.n; i++) {
+		enum json_fault fault;
+
+		r->is_read[i] = json_parse(r->items.v[i], ITEM_MAX_DEPTH, &r->docs[i], &fault,
+		    &r->errors[i]);
+		if (r->is_read[i] || fault == JSON_UNSTORABLE || !is_whole)
+			continue;
+		why->status = 400;
+		why->check = "json";
+		if (r->items.is_plural)
+			(void)err_in(&r->errors[i], "item %zu", i);
+		(void)snprintf(why->detail, sizeof(why->detail), "%s", r->errors[i].text);
+		return false;
+	}
+	return true;
+}
+
+static void
+submit_items(struct reading *r)
+{
+	struct str key = http_request_header(r->req, STR("Idempotency-Key"));
+	struct post *p = post_new(r->w->ch, r->req, r->items.n, r->items.is_plural);
+
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < r->items.n; i++) {
+		const struct item_origin o = { .id = post_id(p, i), .index = (uint32_t)i,
+		    .idempotency_key = key, .raw = r->items.v[i], .payload = r->items.v[i],
+		    .content_type = STR("application/json") };
+
+		if (r->is_read[i])
+			submit_event(r->w, p, i, r->docs[i], &o);
+		else
+			post_reject(p, i, &r->errors[i]);
+	}
+	post_finish(p);
+}
+
+static void
+take_body(struct webhook *w, struct http_request *req)
+{
+	struct reading r = { .w = w, .req = req };
+	struct body_refusal why;
+
+	if (!body_open(&r.body, req, (size_t)channel_source(w->ch)->max_body, &why) ||
+	    !body_split(&r.body, &r.items, &why) || !parse_items(&r, &why))
+		post_refuse(w->ch, req, why.status, why.check, NULL, str_of(why.detail));
+	else if (!channel_within_rate(w->ch, r.items.n))
+		post_refuse(w->ch, req, 429, "rate", NULL,
+		    STR("more events than this source may send"));
+	else
+		submit_items(&r);
+	reading_fini(&r);
+}
+
+/* The token may stand behind the source's path: /in/{source}/{token}. */
+static void
+webhook_request(struct channel *ch, struct http_request *req, struct str rest)
+{
+	static const struct http_header challenge[2][2] = {
+		{ { STR("WWW-Authenticate"), STR("Bearer") }, { STR_NONE, STR_NONE } },
+		{ { STR("WWW-Authenticate"), STR("Basic realm=\"touchlog\"") },
+		    { STR_NONE, STR_NONE } },
+	};
+	struct webhook *w = channel_priv(ch);
+	const struct http_message *m = http_request_message(req);
+	struct str token = rest.n > 1 && rest.p[0] == '/' ? str_skip(rest, 1) : STR_NONE;
+	const char *check;
+
+	if (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN)
+		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
+	else if (!str_eq(m->method, STR("POST")))
+		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
+	else if (channel_source(ch)->paused)
+		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
+	else if (!signature_verify(w->signature, m, http_request_body(req), token, clock_now_us(),
+	    &check))
+		post_refuse(ch, req, 401, check,
+		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
+		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL,
+		    STR("the sender is not known"));
+	else
+		take_body(w, req);
+}
+
+static bool
+webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, struct err *err)
+{
+	struct webhook *w = channel_priv(ch);
+	const struct item_origin o = { .id = p->id, .raw = p->raw, .payload = p->raw,
+	    .content_type = p->content_type };
+	struct arena arena = { 0 };
+	struct json_object *doc = NULL;
+	struct interaction i;
+	struct draft d;
+	enum json_fault fault;
+	bool ok = json_parse(p->raw, ITEM_MAX_DEPTH, &doc, &fault, err) &&
+	    read_event(w, doc, &o, &arena, &d, &i, err);
+
+	if (ok) {
+		/* Without an id of its own, the key of its first coming: that may have
+		 * been its request's Idempotency-Key. */
+		if (i.text[COL_EXTERNAL_ID].p == NULL)
+			i.key = p->key;
+		ok = channel_submit(ch, &i, r, err);
+	}
+	json_object_put(doc);
+	arena_fini(&arena);
+	return ok;
+}
+
+const struct channel_ops channel_webhook = {
+	.name		= "webhook",
+	.keys		= webhook_keys,
+	.conf_size	= sizeof(struct webhook_conf),
+	.check		= webhook_check,
+	.is_public	= webhook_is_public,
+	.new		= webhook_new,
+	.free		= webhook_free,
+	.request	= webhook_request,
+	.replay		= webhook_replay,
+};

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The settings: one row each.  The rows of a source's type stand with the type, in
+ * channels/; those that every source has, here.
+ */
+#include "edge/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <libpq-fe.h>
+
+#include "channels/channel.h"
+#include "channels/registry.h"
+#include "io/pg_conn.h"
+
+enum { MAX_TYPES = 32 };
+
+static const char *const payload_names[] = { "kept", "none", NULL };
+static const char *const identities_names[] = { "by_type", "strong", "weak", NULL };
+static const char *const profile_names_of_source[] = { "fill", "trusted", NULL };
+static const char *const dedupe_names[] = { "auto", "body", "none", NULL };
+static const char *const role_names[] = { "ingest", "ops", NULL };
+
+static const struct conf_key database_keys[] = {
+	{ "conninfo", CONF_TEXT, offsetof(struct database_conf, conninfo_text),
+	    .def = "dbname=touchlog",
+	    .help = "libpq's connection string for the daemon; several hosts are allowed. Its role "
+	    "is a member of touchlog_daemon. Session pooling only: not through pgbouncer by "
+	    "transaction." },
+	{ "admin_conninfo", CONF_TEXT, offsetof(struct database_conf, admin_conninfo),
+	    .help = "The same for `touchlog migrate`, whose role can become touchlog_admin. "
+	    "Default: conninfo." },
+	{ "reader_conninfo", CONF_TEXT, offsetof(struct database_conf, reader_conninfo),
+	    .help = "The same for commands that only read, e.g. a member of touchlog_reader. "
+	    "Default: conninfo." },
+	{ "writers", CONF_INT, offsetof(struct database_conf, writers), .min = 1, .max = 16,
+	    .def = "2", .help = "Connections that write batches." },
+	{ 0 },
+};
+
+static const struct conf_key listener_keys[] = {
+	{ "address", CONF_TEXT, offsetof(struct listener_conf, address), .required = true,
+	    .help = "ADDRESS:PORT, e.g. 127.0.0.1:8080 or [::]:8080; port 0 lets the kernel choose." },
+	{ "serve", CONF_FLAGS, offsetof(struct listener_conf, serve), .required = true,
+	    .choices = role_names,
+	    .help = "What it answers: ingest (/in/SOURCE), ops (/healthz /readyz /metrics /status)." },
+	{ "max_connections", CONF_INT, offsetof(struct listener_conf, max_connections), .min = 1,
+	    .max = 1000000, .def = "10000", .help = "Open connections; one more is told 503." },
+	{ "max_per_address", CONF_INT, offsetof(struct listener_conf, max_per_address), .min = 1,
+	    .max = 1000000, .def = "10000",
+	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
+	    "Behind a proxy they all come from one." },
+	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
+	    .max = 600000, .def = "30s",
+	    .help = "First to last byte of a request; slower ones get 408." },
+	{ "idle_timeout", CONF_MS, offsetof(struct listener_conf, idle_ms), .min = 100,
+	    .max = 3600000, .def = "75s", .help = "A connection without a request is closed." },
+	{ 0 },
+};
+
+#define OF_SOURCE(field) offsetof(struct source, field)
+
+static const struct conf_key source_keys[] = {
+	{ "channel", CONF_ENUM, OF_SOURCE(channel), .reload = true, .choices = channel_names,
+	    .help = "The medium, where the event does not say it." },
+	{ "direction", CONF_ENUM, OF_SOURCE(direction), .reload = true,
+	    .choices = direction_names, .help = "The direction, where the event does not say it; "
+	    "else in." },
+	{ "brand", CONF_TEXT, OF_SOURCE(brand), .reload = true,
+	    .help = "The brand, if several are logged." },
+	{ "region", CONF_TEXT, OF_SOURCE(region), .reload = true,
+	    .help = "ISO country (NL) by which telephone numbers without a + are read." },
+	{ "identities", CONF_ENUM, OF_SOURCE(identities), .reload = true, .def = "by_type",
+	    .choices = identities_names,
+	    .help = "Whether its e-mail addresses and external ids prove who somebody is (strong) "
+	    "and so may join customers. by_type: weak for sources that anybody can post to." },
+	{ "profile", CONF_ENUM, OF_SOURCE(profile), .reload = true, .def = "fill",
+	    .choices = profile_names_of_source,
+	    .help = "Its profile fields fill where nothing stood, or (trusted) overwrite." },
+	{ "keep_payload", CONF_ENUM, OF_SOURCE(keep_payload), .reload = true, .def = "kept",
+	    .choices = payload_names, .help = "Whether the original stands in `document`." },
+	{ "dedupe", CONF_ENUM, OF_SOURCE(dedupe), .reload = true, .def = "auto",
+	    .choices = dedupe_names,
+	    .help = "By what a retried event is known: its external_id, else Idempotency-Key, else "
+	    "(when it says when it occurred) its bytes (auto); always its bytes (body); not at "
+	    "all (none)." },
+	{ "dedupe_for", CONF_MS, OF_SOURCE(dedupe_for_ms), .min = 86400000, .reload = true,
+	    .def = "400d", .help = "How long a retried event is known." },
+	{ "rate", CONF_INT, OF_SOURCE(rate), .min = 0, .max = 10000000, .def = "0",
+	    .reload = true, .help = "Events a second; more are told 429. 0: any." },
+	{ "max_body", CONF_SIZE, OF_SOURCE(max_body), .min = 1024, .max = 268435456,
+	    .def = "1MiB", .reload = true, .help = "The largest body, also when unpacked: 413." },
+	{ "paused", CONF_BOOL, OF_SOURCE(paused), .def = "no", .reload = true,
+	    .help = "Answers 503, so that senders keep their events." },
+	{ "was", CONF_TEXTS, OF_SOURCE(was), .reload = true,
+	    .help = "Its former name, or names, oldest first: what was logged under them still "
+	    "counts for duplicates." },
+	{ 0 },
+};
+
+static const struct conf_variant *
+source_type(size_t n)
+{
+	static struct conf_variant types[MAX_TYPES];
+
+	if (n >= MAX_TYPES || channels[n] == NULL)
+		return NULL;
+	types[n] = (struct conf_variant){ channels[n]->name, channels[n]->keys,
+	    channels[n]->conf_size };
+	return &types[n];
+}
+
+#define OF_CONFIG(field) offsetof(struct config, field)
+
+const struct conf_key config_keys[] = {
+	{ "own", CONF_TEXTS, OF_CONFIG(own), .reload = true,
+	    .help = "Our own addresses, domains (@example.com) and numbers (+31201234567): they are "
+	    "nobody's identity." },
+	{ "strong_kinds", CONF_FLAGS, OF_CONFIG(strong), .reload = true,
+	    .def = "[external, email]", .choices = identity_rank_names,
+	    .help = "Kinds of identity that prove who somebody is, from a strong source." },
+	{ "user", CONF_TEXT, OF_CONFIG(user),
+	    .help = "Started as root, the daemon becomes this user once its ports are open." },
+	{ "database", CONF_BLOCK, OF_CONFIG(database), .keys = database_keys,
+	    .help = "PostgreSQL 15 or later." },
+	{ "listeners", CONF_NAMED, OF_CONFIG(listeners), .keys = listener_keys,
+	    .size = sizeof(struct listener_conf), .required = true,
+	    .help = "Where the daemon is spoken to over HTTP." },
+	{ "sources", CONF_NAMED, OF_CONFIG(sources), .reload = true, .keys = source_keys,
+	    .size = sizeof(struct source), .variant = source_type,
+	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
+	    "by a reload." },
+	{ "batch_max", CONF_INT, OF_CONFIG(batch_max), .min = 1, .max = 10000, .def = "1000",
+	    .help = "Events in one transaction." },
+	{ "batch_max_bytes", CONF_SIZE, OF_CONFIG(batch_max_bytes), .min = 65536,
+	    .max = 268435456, .def = "8MiB", .help = "Bytes of events in one transaction, about." },
+	{ "queue_max", CONF_SIZE, OF_CONFIG(queue_max_bytes), .min = 1048576,
+	    .max = 17179869184, .def = "256MiB",
+	    .help = "Memory for events that wait for the database; beyond it senders get 503." },
+	{ "spool_after", CONF_MS, OF_CONFIG(spool_after_ms), .min = 10, .max = 60000,
+	    .def = "2s", .help = "How long an event may wait for the database before its sender "
+	    "is told to keep it (503)." },
+	{ "merge_limit", CONF_INT, OF_CONFIG(merge_limit), .min = 2, .max = 1000, .def = "5",
+	    .help = "Customers that identities may join to one; a larger join is recorded as "
+	    "refused, for a person to look at." },
+	{ "drain_timeout", CONF_MS, OF_CONFIG(drain_ms), .min = 0, .max = 600000, .def = "10s",
+	    .help = "At SIGTERM, how long requests that were begun may take." },
+	{ 0 },
+};
+
+/* ---- judging ---- */
+
+static void
+check_conninfo(struct config *c, const char *key, struct str text)
+{
+	const struct conf_node *at = conf_find(conf_find(conf_root(c->conf), "database"), key);
+	PQconninfoOption *options;
+	char *why = NULL;
+
+	if (text.p == NULL)
+		return;
+	options = PQconninfoParse(text.p, &why);
+	if (options == NULL)
+		conf_complain(c->conf, at, "%s: %s", key, pg_text(why));
+	PQfreemem(why);
+	PQconninfoFree(options);
+}
+
+static void
+check_own(struct config *c)
+{
+	size_t bad = 0;
+
+	c->own_set = own_set_new(conf_arena(c->conf), c->own.v, c->own.n, &bad);
+	if (c->own_set == NULL && bad < c->own.n)
+		conf_complain(c->conf, conf_find(conf_root(c->conf), "own"),
+		    "own: entry %zu is not an address, @domain or +number", bad + 1);
+}
+
+static bool
+is_region(struct str s)
+{
+	return s.n == 2 && s.p[0] >= 'A' && s.p[0] <= 'Z' && s.p[1] >= 'A' && s.p[1] <= 'Z';
+}
+
+/* Derives what the rows do not say directly. */
+static void
+complete_source(struct config *c, struct conf_named *named, const struct channel_ops *ops)
+{
+	struct source *s = named->common;
+	bool is_public = ops->is_public != NULL && ops->is_public(named->own);
+
+	if (conf_find(named->node, "channel") == NULL)
+		s->channel = -1;
+	if (conf_find(named->node, "direction") == NULL)
+		s->direction = -1;
+	s->name = named->name;
+	s->key_name = s->was.n > 0 ? s->was.v[0] : named->name;
+	s->rules.own = c->own_set;
+	s->rules.region = s->region.p;
+	s->rules.strong_ranks = c->strong;
+	s->is_strong = s->identities == IDENTITIES_STRONG ||
+	    (s->identities == IDENTITIES_BY_TYPE && !is_public);
+}
+
+static void
+check_source(struct config *c, struct conf_named *named)
+{
+	struct source *s = named->common;
+
+	if (named->variant == NULL)
+		return;		/* its type is unknown: reported already */
+	if (s->region.p != NULL && !is_region(s->region))
+		conf_complain(c->conf, conf_find(named->node, "region"),
+		    "region: an ISO country in capitals is wanted, such as NL");
+	for (size_t i = 0; channels[i] != NULL; i++) {
+		if (channels[i]->name != named->variant->name)
+			continue;
+		if (channels[i]->check != NULL)
+			channels[i]->check(c->conf, named->node, named->own);
+		complete_source(c, named, channels[i]);
+	}
+}
+
+/* Two sources under one former name would take each other's events for duplicates. */
+static void
+check_former_names(struct config *c)
+{
+	for (size_t i = 0; i < c->sources.n; i++)
+		for (size_t k = 0; k < c->sources.n; k++) {
+			const struct source *a = c->sources.v[i].common;
+			const struct conf_named *b = &c->sources.v[k];
+
+			for (size_t w = 0; i != k && w < a->was.n; w++)
+				if (str_eq(a->was.v[w], b->name))
+					conf_complain(c->conf,
+					    conf_find(c->sources.v[i].node, "was"),
+					    "was: %.*s is a source by itself", STR_ARG(b->name));
+		}
+}
+
+static void
+judge(struct config *c)
+{
+	check_conninfo(c, "conninfo", c->database.conninfo_text);
+	check_conninfo(c, "admin_conninfo", c->database.admin_conninfo);
+	check_conninfo(c, "reader_conninfo", c->database.reader_conninfo);
+	check_own(c);
+	for (size_t i = 0; i < c->sources.n; i++)
+		check_source(c, &c->sources.v[i]);
+	check_former_names(c);
+	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)
+		conf_complain(c->conf, NULL, "listeners: at least one is needed");
+}
+
+struct config *
+config_load(const char *path)
+{
+	struct config *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->conf = conf_load(path, config_keys, c);
+	if (c->conf == NULL) {
+		free(c);
+		return NULL;
+	}
+	judge(c);
+	return c;
+}
+
+void
+config_free(struct config *c)
+{
+	if (c == NULL)
+		return;
+	conf_free(c->conf);
+	free(c);
+}
+
+void
+config_print(const struct config *c)
+{
+	for (size_t i = 0; i < conf_errors(c->conf); i++)
+		fprintf(stderr, "%s\n", conf_error_text(c->conf, i));
+	for (size_t i = 0; i < conf_warnings(c->conf); i++)
+		fprintf(stderr, "%s\n", conf_warning_text(c->conf, i));
+}
+
+void
+config_intake(const struct config *c, struct intake_conf *ret)
+{
+	*ret = (struct intake_conf){
+		.conninfo = c->database.conninfo_text.p,
+		.writers = c->database.writers,
+		.batch_max = c->batch_max,
+		.batch_max_bytes = c->batch_max_bytes,
+		.queue_max_bytes = c->queue_max_bytes,
+		.spool_after_ms = c->spool_after_ms,
+		.merge_limit = c->merge_limit,
+	};
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_EDGE_CONFIG_H
+#define TL_EDGE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/conf.h"
+#include "flow/intake.h"
+#include "model/identity.h"
+
+struct database_conf {
+	struct str	 conninfo_text, admin_conninfo, reader_conninfo;	/* NUL-terminated */
+	int64_t		 writers;
+};
+
+enum listener_role { SERVE_INGEST = 1, SERVE_OPS = 2 };	/* bits of listener_conf.serve */
+
+struct listener_conf {
+	struct str	 address;
+	unsigned	 serve;			/* enum listener_role */
+	int64_t		 max_connections;
+	int64_t		 max_per_address;
+	int64_t		 request_ms;
+	int64_t		 idle_ms;
+};
+
+/* The whole configuration.  Everything in it lives until config_free(). */
+struct config {
+	struct conf		*conf;		/* ours */
+	struct database_conf	 database;
+	struct conf_named_list	 listeners;	/* common: struct listener_conf */
+	struct conf_named_list	 sources;	/* common: struct source */
+	struct conf_texts	 own;
+	const struct own_set	*own_set;
+	unsigned		 strong;	/* bit per enum identity_rank */
+	struct str		 user;
+	int64_t			 batch_max, batch_max_bytes, queue_max_bytes;
+	int64_t			 spool_after_ms;
+	int64_t			 merge_limit;
+	int64_t			 drain_ms;
+};
+
+extern const struct conf_key config_keys[];
+
+/* Loads and judges the file: also what the channel types say of their sources.  Always
+ * returns a config unless memory is out: look at conf_errors(c->conf). */
+TL_MUST struct config	*config_load(const char *path);
+void			 config_free(struct config *c);	/* accepts NULL */
+/* Errors and warnings, a line each, on stderr. */
+void			 config_print(const struct config *c);
+void			 config_intake(const struct config *c, struct intake_conf *ret);
+
+#endif

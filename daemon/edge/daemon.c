@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running daemon: its parts, in the order in which they start, and what signals do.
+ *
+ * SIGHUP loads the configuration again: whole, or not at all.  SIGTERM and SIGINT stop
+ * listening, answer what was begun (at most drain_timeout), and end; a second one ends
+ * at once.
+ */
+#include "edge/daemon.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "edge/channel_host.h"
+#include "edge/config.h"
+#include "edge/listener.h"
+#include "flow/intake.h"
+#include "flow/keeper.h"
+#include "io/loop.h"
+
+enum { DRAIN_TICK_MS = 50, NSIGNALS = 3 };
+
+struct daemon {
+	const char		*path;
+	const char		*version;
+	struct config		*config;	/* ours until the host takes it */
+	char			*conninfo;	/* ours: outlives reloads */
+	struct loop		*loop;		/* ours, as all that follow */
+	struct intake		*intake;
+	struct keeper		*keeper;
+	struct channel_host	*host;
+	struct listeners	*listeners;
+	struct event		*signals[NSIGNALS];
+	struct event		*drain;		/* looks whether all is answered */
+	int64_t			 drain_until_us;	/* clock_mono_us() */
+	bool			 is_draining;
+};
+
+/* ---- reload ---- */
+
+static void
+tell_fixed(void *arg, const char *path)
+{
+	(void)arg;
+	log_warn("setting_needs_restart", F_TEXT("setting", path));
+}
+
+static void
+set_reload_metrics(bool was_good)
+{
+	metric_set(metric_get(METRIC_CONFIG_RELOAD_SUCCESSFUL, NULL, NULL), was_good);
+	if (was_good)
+		metric_set(metric_get(METRIC_CONFIG_RELOAD_TIME, NULL, NULL),
+		    (double)clock_now_us() / 1e6);
+}
+
+static bool
+use_config(struct daemon *d, struct config *c)
+{
+	struct err err;
+
+	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
+	if (channel_host_use(d->host, c, &err))
+		return true;
+	log_error("reload_failed", F_ERR(&err));
+	return false;
+}
+
+static void
+reload(struct daemon *d)
+{
+	struct config *c = config_load(d->path);
+	bool ok = c != NULL && conf_errors(c->conf) == 0;
+
+	if (c != NULL && !ok)
+		for (size_t i = 0; i < conf_errors(c->conf); i++)
+			log_error("config_error", F_TEXT("error", conf_error_text(c->conf, i)));
+	ok = ok && use_config(d, c);
+	if (ok)
+		log_info("config_reloaded", F_NUM("sources", c->sources.n));
+	else
+		config_free(c);		/* what ran goes on */
+	set_reload_metrics(ok);
+}
+
+/* ---- stopping ---- */
+
+static void
+start_drain(struct daemon *d)
+{
+	const struct timeval tv = { 0, DRAIN_TICK_MS * 1000 };
+	int64_t most_us = channel_host_config(d->host)->drain_ms * 1000;
+
+	log_info("stopping", F_NUM("drain_ms", most_us / 1000));
+	d->is_draining = true;
+	d->drain_until_us = clock_mono_us() + most_us;
+	listeners_drain(d->listeners);
+	(void)event_add(d->drain, &tv);
+}
+
+static void
+on_drain(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (clock_mono_us() >= d->drain_until_us ||
+	    (listeners_are_closed(d->listeners) && intake_is_empty(d->intake)))
+		loop_stop(d->loop);
+}
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	if (number == SIGHUP)
+		reload(d);
+	else if (d->is_draining)
+		loop_stop(d->loop);
+	else
+		start_drain(d);
+}
+
+/* ---- the parts ---- */
+
+static bool
+start_loop(struct daemon *d, struct err *err)
+{
+	static const int numbers[NSIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+
+	d->loop = loop_new(err);
+	if (d->loop == NULL)
+		return false;
+	(void)signal(SIGPIPE, SIG_IGN);
+	d->drain = event_new(loop_base(d->loop), -1, EV_PERSIST, on_drain, d);
+	for (size_t i = 0; i < NSIGNALS; i++) {
+		d->signals[i] = evsignal_new(loop_base(d->loop), numbers[i], on_signal, d);
+		if (d->signals[i] == NULL || event_add(d->signals[i], NULL) != 0)
+			return err_set(err, ERR_RETRY, "out of memory");
+	}
+	return d->drain != NULL || err_set(err, ERR_RETRY, "out of memory");
+}
+
+static void
+stop_loop(struct daemon *d)
+{
+	for (size_t i = 0; i < NSIGNALS; i++)
+		if (d->signals[i] != NULL)
+			event_free(d->signals[i]);
+	if (d->drain != NULL)
+		event_free(d->drain);
+	loop_free(d->loop);
+}
+
+static bool
+start_intake(struct daemon *d, struct err *err)
+{
+	struct intake_conf conf;
+
+	config_intake(d->config, &conf);
+	d->conninfo = strdup(conf.conninfo);
+	if (d->conninfo == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	conf.conninfo = d->conninfo;
+	d->intake = intake_new(d->loop, &conf, err);
+	return d->intake != NULL;
+}
+
+static void
+stop_intake(struct daemon *d)
+{
+	intake_free(d->intake);
+	free(d->conninfo);
+}
+
+static bool
+start_keeper(struct daemon *d, struct err *err)
+{
+	d->keeper = keeper_new(d->loop, d->conninfo, err);
+	return d->keeper != NULL;
+}
+
+static void
+stop_keeper(struct daemon *d)
+{
+	keeper_free(d->keeper);
+}
+
+static bool
+start_host(struct daemon *d, struct err *err)
+{
+	d->host = channel_host_new(d->intake, err);
+	if (d->host == NULL || !channel_host_use(d->host, d->config, err))
+		return false;
+	d->config = NULL;	/* the host's now */
+	return true;
+}
+
+static void
+stop_host(struct daemon *d)
+{
+	channel_host_free(d->host);
+}
+
+/* As many connections as the limits of the listeners allow, where the system does. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool
+start_listeners(struct daemon *d, struct err *err)
+{
+	raise_file_limit();
+	d->listeners = listeners_new(d->loop, channel_host_config(d->host), d->host, d->intake, err);
+	return d->listeners != NULL;
+}
+
+static void
+stop_listeners(struct daemon *d)
+{
+	listeners_free(d->listeners);
+}
+
+/* Whoever still waits is told to keep its event, while the requests and channels that
+ * the receipts stand in are there. */
+static void
+close_door(struct daemon *d)
+{
+	intake_give_up(d->intake);
+}
+
+/* Root was needed for the ports and secrets only. */
+static bool
+drop_root(struct daemon *d, struct err *err)
+{
+	const char *name = channel_host_config(d->host)->user.p;
+	const struct passwd *pw;
+
+	if (name == NULL || geteuid() != 0)
+		return true;
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return err_set(err, ERR_CONFIG, "user: there is no user %s", name);
+	if (initgroups(name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+		return err_set(err, ERR_CONFIG, "user: cannot become %s: %s", name,
+		    strerror(errno));
+	log_info("root_dropped", F_TEXT("user", name));
+	return true;
+}
+
+static const struct part {
+	const char	*name;
+	bool		(*start)(struct daemon *d, struct err *err);
+	void		(*stop)(struct daemon *d);	/* also after a start that failed */
+} parts[] = {
+	{ "loop",	start_loop,	 stop_loop },
+	{ "intake",	start_intake,	 stop_intake },
+	{ "keeper",	start_keeper,	 stop_keeper },
+	{ "channels",	start_host,	 stop_host },
+	{ "listeners",	start_listeners, stop_listeners },
+	{ "user",	drop_root,	 close_door },
+};
+
+enum { NPARTS = sizeof(parts) / sizeof(parts[0]) };
+
+bool
+daemon_run(const char *path, struct config *take_config, const char *version, struct err *err)
+{
+	struct daemon d = { .path = path, .version = version, .config = take_config };
+	size_t n = 0;
+	bool ok = true;
+
+	while (ok && n < NPARTS) {
+		ok = parts[n].start(&d, err);
+		if (!ok)
+			(void)err_in(err, "part=%s", parts[n].name);
+		n++;
+	}
+	if (ok) {
+		metric_set(metric_get(METRIC_BUILD_INFO, version, NULL), 1);
+		metric_set(metric_get(METRIC_START_TIME, NULL, NULL), (double)clock_now_us() / 1e6);
+		set_reload_metrics(true);
+		log_info("started", F_TEXT("version", version), F_NUM("pid", getpid()));
+		loop_run(d.loop);
+		log_info("stopped", F_NUM("pid", getpid()));
+	}
+	while (n-- > 0)
+		parts[n].stop(&d);
+	config_free(d.config);
+	metric_free_all();
+	return ok;
+}

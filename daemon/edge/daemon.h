@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_EDGE_DAEMON_H
+#define TL_EDGE_DAEMON_H
+
+#include "base/checked.h"
+#include "base/err.h"
+
+struct config;
+
+/* Starts the parts, runs until SIGTERM or SIGINT, stops them.  Owns the config from
+ * the call on.  SIGHUP loads `path` again.  false: some part did not start. */
+TL_MUST bool daemon_run(const char *path, struct config *take_config, const char *version,
+    struct err *err);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The HTTP listeners: path -> channel or page.
+ *
+ * /in/{source}... goes to the source's channel, on listeners that serve ingest; the
+ * pages of a table (ops_pages.c) are answered on those that serve ops.  What a
+ * listener does not serve is 404 there, as if it did not exist.
+ */
+#include "edge/listener.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "channels/channel.h"
+#include "edge/channel_host.h"
+#include "edge/config.h"
+#include "edge/ops_pages.h"
+#include "io/http_server.h"
+#include "io/loop.h"
+
+enum {
+	HEAD_MAX_BYTES	 = 16 * 1024,
+	BODY_MAX_BYTES	 = 256 * 1024 * 1024,	/* max_body of a source is lower */
+	OPS_BODY_BYTES	 = 1024,
+	OUTPUT_BYTES	 = 64 * 1024,
+};
+
+struct listener {
+	struct listeners	*all;
+	struct http_server	*server;	/* ours */
+	const char		*name;		/* ours */
+	unsigned		 serve;		/* enum listener_role */
+	char			*name_copy;
+};
+
+struct listeners {
+	struct channel_host	*host;		/* the caller's */
+	struct intake		*intake;	/* the caller's */
+	size_t			 n;
+	struct listener		 v[];
+};
+
+/* ---- paths ---- */
+
+/* "/in/{name}{rest}" -> name; none for any other path. */
+static struct str
+source_of(struct str path, struct str *ret_rest)
+{
+	static const struct str prefix = STR("/in/");
+	struct str name;
+	size_t n = 0;
+
+	if (!str_starts(path, prefix))
+		return STR_NONE;
+	name = str_skip(path, prefix.n);
+	while (n < name.n && name.p[n] != '/')
+		n++;
+	*ret_rest = str_skip(name, n);
+	name.n = n;
+	return name;
+}
+
+static struct channel *
+channel_at(const struct listener *l, struct str path, struct str *ret_rest)
+{
+	struct str name = source_of(path, ret_rest);
+	struct channel *ch = NULL;
+
+	if (name.p != NULL && (l->serve & SERVE_INGEST) != 0)
+		ch = channel_host_find(l->all->host, name);
+	return ch != NULL && channel_ops_of(ch)->request != NULL ? ch : NULL;
+}
+
+/* ---- the server's ops ---- */
+
+static bool
+on_head(void *owner, const struct http_message *m, struct http_verdict *verdict)
+{
+	const struct listener *l = owner;
+	struct str rest;
+	struct channel *ch = channel_at(l, m->path, &rest);
+
+	if (ch == NULL && (l->serve & SERVE_OPS) != 0 && ops_page_exists(m->path)) {
+		verdict->max_body_bytes = OPS_BODY_BYTES;
+		return true;
+	}
+	if (ch == NULL) {
+		verdict->status = 404;
+		verdict->why = "there is no such source or page";
+		return false;
+	}
+	verdict->max_body_bytes = (size_t)channel_source(ch)->max_body;
+	return channel_ops_of(ch)->head == NULL ||
+	    channel_ops_of(ch)->head(ch, m, rest, verdict);
+}
+
+static void
+on_request(void *owner, struct http_request *req)
+{
+	const struct listener *l = owner;
+	const struct http_message *m = http_request_message(req);
+	struct str rest;
+	struct channel *ch = channel_at(l, m->path, &rest);
+	const struct ops_context context = { l->all->host, l->all->intake, l->all };
+
+	if (ch != NULL)
+		channel_ops_of(ch)->request(ch, req, rest);
+	else if ((l->serve & SERVE_OPS) == 0 || !ops_page_answer(&context, req))
+		http_reply_problem(req, 404, NULL, STR("there is no such source or page"));
+}
+
+static const char *
+check_of(int status)
+{
+	static const struct { int status; const char *check; } checks[] = {
+		{ 408, "timeout" }, { 413, "too_large" }, { 414, "head_too_large" },
+		{ 431, "head_too_large" }, { 503, "memory" },
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (checks[i].status == status)
+			return checks[i].check;
+	return "http";
+}
+
+/* The server refused it before it was a request: it is the source's refusal too. */
+static void
+on_refused(void *owner, const struct http_message *m, struct uuid id, int status, const char *why)
+{
+	const struct listener *l = owner;
+	struct str rest;
+	struct channel *ch = m != NULL && m->path.p != NULL ? channel_at(l, m->path, &rest) : NULL;
+
+	(void)why;
+	if (ch != NULL)
+		channel_refused(ch, id, check_of(status), 0);
+}
+
+static const struct http_server_ops server_ops = {
+	.head = on_head, .request = on_request, .refused = on_refused,
+};
+
+/* ---- life ---- */
+
+static bool
+open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
+    struct err *err)
+{
+	const struct listener_conf *c = named->common;
+	const struct http_limits limits = {
+		.parse = { HEAD_MAX_BYTES, BODY_MAX_BYTES },
+		.request_ms = (unsigned)c->request_ms, .idle_ms = (unsigned)c->idle_ms,
+		.output_bytes = OUTPUT_BYTES, .connections = (unsigned)c->max_connections,
+		.per_address = (unsigned)c->max_per_address,
+	};
+
+	l->name_copy = strndup(named->name.p, named->name.n);
+	if (l->name_copy == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	l->name = l->name_copy;
+	l->serve = c->serve;
+	l->server = http_server_new(loop_base(loop), c->address.p, NULL, &limits, &server_ops, l,
+	    err);
+	if (l->server == NULL)
+		return err_in(err, "listener=%s", l->name);
+	log_info("listening", F_TEXT("listener", l->name), F_STR("address", c->address),
+	    F_NUM("port", http_server_port(l->server)));
+	return true;
+}
+
+struct listeners *
+listeners_new(struct loop *loop, const struct config *c, struct channel_host *host,
+    struct intake *intake, struct err *err)
+{
+	struct listeners *ls = calloc(1, sizeof(*ls) + c->listeners.n * sizeof(ls->v[0]));
+
+	if (ls == NULL) {
+		(void)err_set(err, ERR_RETRY, "out of memory");
+		return NULL;
+	}
+	ls->host = host;
+	ls->intake = intake;
+	for (size_t i = 0; i < c->listeners.n; i++) {
+		ls->v[i].all = ls;
+		ls->n++;
+		if (!open_listener(loop, &ls->v[i], &c->listeners.v[i], err)) {
+			listeners_free(ls);
+			return NULL;
+		}
+	}
+	return ls;
+}
+
+void
+listeners_free(struct listeners *ls)
+{
+	if (ls == NULL)
+		return;
+	for (size_t i = 0; i < ls->n; i++) {
+		http_server_free(ls->v[i].server);
+		free(ls->v[i].name_copy);
+	}
+	free(ls);
+}
+
+void
+listeners_drain(struct listeners *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		http_server_drain(ls->v[i].server);
+}
+
+bool
+listeners_are_closed(const struct listeners *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		if (http_server_counts(ls->v[i].server)->open > 0)
+			return false;
+	return true;
+}
+
+static void
+measure_one(const struct listener *l)
+{
+	const struct http_counts *n = http_server_counts(l->server);
+
+	metric_set(metric_get(METRIC_HTTP_CONNECTIONS, l->name, NULL), n->open);
+	metric_set(metric_get(METRIC_HTTP_ACCEPTED, l->name, NULL), (double)n->accepted);
+	metric_set(metric_get(METRIC_HTTP_REQUESTS, l->name, NULL), (double)n->requests);
+	for (enum http_refusal why = 0; why < HTTP_NREFUSALS; why++)
+		metric_set(metric_get(METRIC_HTTP_BAD, l->name, http_refusal_name(why)),
+		    (double)n->refused[why]);
+}
+
+void
+listeners_measure(const struct listeners *ls)
+{
+	char code[8];
+
+	for (size_t i = 0; i < ls->n; i++)
+		measure_one(&ls->v[i]);
+	for (int status = 100; status < HTTP_NSTATUSES; status++) {
+		uint64_t sum = 0;
+
+		for (size_t i = 0; i < ls->n; i++)
+			sum += http_server_counts(ls->v[i].server)->responses[status];
+		if (sum == 0)
+			continue;
+		(void)snprintf(code, sizeof(code), "%d", status);
+		metric_set(metric_get(METRIC_HTTP_RESPONSES, code, NULL), (double)sum);
+	}
+}

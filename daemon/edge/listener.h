@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_EDGE_LISTENER_H
+#define TL_EDGE_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/checked.h"
+#include "base/err.h"
+
+struct channel_host;
+struct config;
+struct intake;
+struct listeners;
+struct loop;
+
+/* The HTTP listeners of a configuration, and what stands at which path. */
+TL_MUST struct listeners *listeners_new(struct loop *l, const struct config *c,
+    struct channel_host *host, struct intake *intake, struct err *err);
+void	listeners_free(struct listeners *ls);	/* accepts NULL */
+/* Takes no new connection; true when the last one is closed. */
+void	listeners_drain(struct listeners *ls);
+bool	listeners_are_closed(const struct listeners *ls);
+/* Sets the metrics of all listeners. */
+void	listeners_measure(const struct listeners *ls);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events that share one transaction. */
+#include "flow/batch.h"
+
+#include <stdlib.h>
+
+struct batch *
+batch_new(enum batch_kind kind, size_t room)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		return NULL;
+	b->kind = kind;
+	b->room = room;
+	b->events = calloc(room, sizeof(struct event *));
+	b->fates = calloc(room, sizeof(*b->fates));
+	if (b->events != NULL && b->fates != NULL)
+		return b;
+	batch_free(b);
+	return NULL;
+}
+
+void
+batch_free(struct batch *b)
+{
+	if (b == NULL)
+		return;
+	for (size_t i = 0; i < b->n; i++)
+		event_free(b->events[i]);
+	free(b->events);
+	free(b->fates);
+	free(b);
+}
+
+void
+batch_add(struct batch *b, struct event *take_event)
+{
+	b->events[b->n++] = take_event;
+	b->bytes += take_event->bytes;
+}
+
+struct batch *
+batch_halve(struct batch *b)
+{
+	size_t keep = b->n / 2;
+	struct batch *rest = batch_new(b->kind, b->n - keep);
+
+	if (rest == NULL)
+		return NULL;
+	for (size_t i = keep; i < b->n; i++) {
+		b->bytes -= b->events[i]->bytes;
+		batch_add(rest, b->events[i]);
+	}
+	b->n = keep;
+	return rest;
+}
+
+bool
+batch_is_given_up(const struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (!b->events[i]->is_given_up)
+			return false;
+	return true;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_FLOW_BATCH_H
+#define TL_FLOW_BATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/checked.h"
+#include "flow/event.h"
+
+enum batch_kind { BATCH_LOG, BATCH_PARK };
+
+/* Events that share one transaction and so one fate, but for their freshness. */
+struct batch {
+	TAILQ_ENTRY(batch)	 in_queue;
+	enum batch_kind		 kind;
+	struct event		**events;	/* ours, and each event too */
+	size_t			 n;
+	size_t			 room;
+	size_t			 bytes;		/* of all events */
+	struct fate		*fates;		/* by event; the writer fills them in */
+	unsigned		 failures;	/* equal ones in a row on a live connection */
+	char			 sqlstate[6];	/* of the last failure */
+	int64_t			 started_us;	/* clock_mono_us(), when a writer took it */
+	int64_t			 not_before_us;	/* clock_mono_us(), of the next try */
+};
+
+TAILQ_HEAD(batch_queue, batch);
+
+TL_MUST struct batch	*batch_new(enum batch_kind kind, size_t room);
+/* Frees the events too, and fires nothing. */
+void			 batch_free(struct batch *b);
+void			 batch_add(struct batch *b, struct event *take_event);
+/* Moves the second half to a new batch; NULL: memory is out, nothing changed.
+ * n is at least 2. */
+TL_MUST struct batch	*batch_halve(struct batch *b);
+/* True when every sender was told to keep its event: nobody needs this batch. */
+bool			 batch_is_given_up(const struct batch *b);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_FLOW_EVENT_H
+#define TL_FLOW_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/checked.h"
+#include "base/str.h"
+#include "base/uuid.h"
+#include "model/interaction.h"
+#include "model/parking.h"
+#include "model/receipt.h"
+
+struct source_queue;
+
+/* One interaction on its way into the log, or one parking on its way among the
+ * parked: a single block of memory that owns all its bytes.  The row is serialised
+ * once, when it is submitted. */
+struct event {
+	TAILQ_ENTRY(event)	 in_queue;
+	struct receipt		*receipt;	/* the submitter's; NULL: nobody waits */
+	struct source_queue	*queue;		/* intake's: whose turn and counts */
+	struct uuid		 id;
+	struct uuid		 key;
+	int32_t			 until_day;
+	int64_t			 queued_us;	/* clock_mono_us() */
+	size_t			 bytes;		/* of this block */
+	bool			 is_trusted;	/* strong kinds make strong identities */
+	bool			 profile_is_trusted;
+	bool			 has_customer;	/* parties[0] is the customer */
+	bool			 is_given_up;	/* its sender was told to keep it */
+	struct str		 source;	/* its name */
+	char			*row;		/* COPY row of interaction; none: to be parked */
+	size_t			 row_len;
+	struct str		 payload;	/* JSON of document, or none */
+	struct str		 raw;
+	struct str		 content_type;
+	struct party		*parties;
+	size_t			 nparties;
+	char			 reason[240];	/* to be parked: why */
+	char			 sqlstate[6];	/* "" when PostgreSQL was not asked */
+};
+
+TAILQ_HEAD(event_queue, event);
+
+/* NULL when memory is out. */
+TL_MUST struct event	*event_new(const struct interaction *i);
+TL_MUST struct event	*event_new_parking(const struct parking *p);
+void			 event_free(struct event *e);	/* accepts NULL; fires nothing */
+
+#endif

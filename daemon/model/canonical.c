@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Canonical event -> draft.  Each member that means something is a row of a sorted
+ * table; what is in no row becomes an attribute.  A party (the event itself, or one
+ * of `participants`) is read by the same rows wherever it stands.
+ */
+#include "model/canonical.h"
+
+#include <stdlib.h>
+
+#include <json-c/json.h>
+
+#include "base/json.h"
+
+enum where { OF_EVENT = 1, OF_PARTY = 2 };	/* OF_PARTY: also of the event, as its customer */
+
+struct reading {
+	struct draft		*draft;
+	struct draft_party	*party;		/* whom the members belong to */
+};
+
+struct member {
+	const char	*name;
+	enum where	 where;
+	bool		(*read)(struct reading *r, const struct member *m, struct json_object *v,
+			    struct err *err);
+	int		 column;		/* read_column() */
+};
+
+/* Text of a scalar.  false: ERR_INPUT, it is not one. */
+static bool
+scalar(const char *name, struct json_object *v, struct str *ret, struct err *err)
+{
+	if (json_text(v, ret))
+		return true;
+	return err_set(err, ERR_INPUT, "%s: a text or a number is wanted, not %s", name,
+	    json_object_is_type(v, json_type_array) ? "a list" : "an object");
+}
+
+static struct str
+as_json(struct json_object *v)
+{
+	size_t n;
+	const char *p = json_object_to_json_string_length(v,
+	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+
+	return (struct str){ p, n };
+}
+
+static bool
+wants_object(const char *name, struct json_object *v, struct err *err)
+{
+	return json_object_is_type(v, json_type_object) ||
+	    err_set(err, ERR_INPUT, "%s: an object is wanted", name);
+}
+
+static bool
+wants_list(const char *name, struct json_object *v, struct err *err)
+{
+	return json_object_is_type(v, json_type_array) ||
+	    err_set(err, ERR_INPUT, "%s: a list is wanted", name);
+}
+
+/* ---- the rows ---- */
+
+static bool
+read_column(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	return scalar(m->name, v, &r->draft->column[m->column], err);
+}
+
+/* email, phone, anonymous: the kind is the name. */
+static bool
+read_shorthand(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	struct str value;
+
+	return scalar(m->name, v, &value, err) &&
+	    (value.p == NULL || draft_add_identity(r->party, str_of(m->name), value, err));
+}
+
+/* external: {"NAMESPACE": "value"}; social: the same by network. */
+static bool
+read_spaces(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	struct json_object_iterator it, end;
+
+	if (!wants_object(m->name, v, err))
+		return false;
+	it = json_object_iter_begin(v);
+	end = json_object_iter_end(v);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
+		struct str space = str_of(json_object_iter_peek_name(&it)), value, kind;
+		struct buf b;
+		bool ok;
+
+		if (!scalar(m->name, json_object_iter_peek_value(&it), &value, err))
+			return false;
+		if (value.p == NULL)
+			continue;
+		buf_init(&b, 1024);
+		buf_printf(&b, "%s:%.*s", m->name, STR_ARG(space));
+		kind = arena_str(r->draft->arena, buf_str(&b));
+		ok = buf_ok(&b);
+		buf_fini(&b);
+		if (!ok)
+			return err_set(err, ERR_INPUT, "%s: too long a name", m->name);
+		if (!draft_add_identity(r->party, kind, value, err))
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_identity(struct reading *r, struct json_object *item, struct err *err)
+{
+	struct json_object *kind, *value;
+	struct str kind_text, value_text;
+
+	if (!json_object_is_type(item, json_type_object) ||
+	    !json_object_object_get_ex(item, "kind", &kind) ||
+	    !json_object_object_get_ex(item, "value", &value))
+		return err_set(err, ERR_INPUT,
+		    "identities: each is an object with \"kind\" and \"value\"");
+	if (!scalar("identities", kind, &kind_text, err) ||
+	    !scalar("identities", value, &value_text, err))
+		return false;
+	if (kind_text.p == NULL || value_text.p == NULL)
+		return true;
+	return draft_add_identity(r->party, kind_text, value_text, err);
+}
+
+static bool
+read_identities(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	if (!wants_list(m->name, v, err))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(v); i++)
+		if (!read_identity(r, json_object_array_get_idx(v, i), err))
+			return false;
+	return true;
+}
+
+static bool
+add_profile_field(struct reading *r, const char *name, struct json_object *v, struct err *err)
+{
+	struct str text, json;
+
+	if (json_object_is_type(v, json_type_null))
+		return true;
+	for (size_t i = 0; profile_names[i] != NULL; i++)
+		if (strcmp(name, profile_names[i]) == 0 && strcmp(name, "address") != 0 &&
+		    !scalar(name, v, &text, err))
+			return false;
+	json = arena_str(r->draft->arena, as_json(v));
+	return draft_add_field(r->party, arena_str(r->draft->arena, str_of(name)), json, err);
+}
+
+static bool
+read_customer(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	struct json_object_iterator it, end;
+
+	if (!wants_object(m->name, v, err))
+		return false;
+	it = json_object_iter_begin(v);
+	end = json_object_iter_end(v);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		if (!add_profile_field(r, json_object_iter_peek_name(&it),
+		    json_object_iter_peek_value(&it), err))
+			return false;
+	return true;
+}
+
+/* A participant's own name. */
+static bool
+read_name(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	return add_profile_field(r, m->name, v, err);
+}
+
+static bool read_participants(struct reading *r, const struct member *m, struct json_object *v,
+    struct err *err);
+static bool read_attributes(struct reading *r, const struct member *m, struct json_object *v,
+    struct err *err);
+
+static bool
+skip(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	(void)r, (void)m, (void)v, (void)err;
+	return true;
+}
+
+/* Sorted by name: find_member() halves it. */
+static const struct member members[] = {
+	{ "agent",	  OF_EVENT, read_column, COL_AGENT },
+	{ "amount",	  OF_EVENT, read_column, COL_AMOUNT },
+	{ "anonymous",	  OF_PARTY, read_shorthand, 0 },
+	{ "attributes",	  OF_EVENT, read_attributes, 0 },
+	{ "body",	  OF_EVENT, read_column, COL_BODY },
+	{ "brand",	  OF_EVENT, read_column, COL_BRAND },
+	{ "campaign",	  OF_EVENT, read_column, COL_CAMPAIGN },
+	{ "channel",	  OF_EVENT, read_column, COL_CHANNEL },
+	{ "currency",	  OF_EVENT, read_column, COL_CURRENCY },
+	{ "customer",	  OF_PARTY, read_customer, 0 },
+	{ "direction",	  OF_EVENT, read_column, COL_DIRECTION },
+	{ "duration",	  OF_EVENT, read_column, COL_DURATION },
+	{ "email",	  OF_PARTY, read_shorthand, 0 },
+	{ "external",	  OF_PARTY, read_spaces, 0 },
+	{ "external_id",  OF_EVENT, read_column, COL_EXTERNAL_ID },
+	{ "identities",	  OF_PARTY, read_identities, 0 },
+	{ "kind",	  OF_EVENT, read_column, COL_KIND },
+	{ "occurred_at",  OF_EVENT, read_column, COL_OCCURRED_AT },
+	{ "outcome",	  OF_EVENT, read_column, COL_OUTCOME },
+	{ "participants", OF_EVENT, read_participants, 0 },
+	{ "phone",	  OF_PARTY, read_shorthand, 0 },
+	{ "score",	  OF_EVENT, read_column, COL_SCORE },
+	{ "social",	  OF_PARTY, read_spaces, 0 },
+	{ "subject",	  OF_EVENT, read_column, COL_SUBJECT },
+	{ "thread",	  OF_EVENT, read_column, COL_THREAD },
+	{ "wait",	  OF_EVENT, read_column, COL_WAIT },
+};
+
+/* What only a participant has. */
+static const struct member party_members[] = {
+	{ "name", OF_PARTY, read_name, 0 },
+	{ "role", OF_PARTY, skip, 0 },		/* read before the others */
+};
+
+static int
+by_name(const void *key, const void *row)
+{
+	return strcmp(key, ((const struct member *)row)->name);
+}
+
+/* ---- the event and its participants ---- */
+
+static bool
+read_participant(struct reading *r, struct json_object *item, struct err *err)
+{
+	struct json_object_iterator it, end;
+	struct json_object *role;
+	struct str role_text = STR("participant");
+	struct reading of = { .draft = r->draft };
+
+	if (!wants_object("participants", item, err))
+		return false;
+	if (json_object_object_get_ex(item, "role", &role) && role != NULL &&
+	    !scalar("role", role, &role_text, err))
+		return false;
+	if (!draft_add_party(r->draft, role_text, &of.party, err))
+		return false;
+	it = json_object_iter_begin(item);
+	end = json_object_iter_end(item);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
+		const char *name = json_object_iter_peek_name(&it);
+		const struct member *m = bsearch(name, members,
+		    sizeof(members) / sizeof(members[0]), sizeof(members[0]), by_name);
+
+		if (m == NULL)
+			m = bsearch(name, party_members, 2, sizeof(party_members[0]), by_name);
+		/* What else is said of a participant stands in the original. */
+		if (m == NULL || m->where != OF_PARTY)
+			continue;
+		if (!m->read(&of, m, json_object_iter_peek_value(&it), err))
+			return err_in(err, "participants");
+	}
+	return true;
+}
+
+static bool
+read_participants(struct reading *r, const struct member *m, struct json_object *v,
+    struct err *err)
+{
+	if (!wants_list(m->name, v, err))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(v); i++)
+		if (!read_participant(r, json_object_array_get_idx(v, i), err))
+			return false;
+	/* Adding parties may have moved them. */
+	r->party = &r->draft->parties[0];
+	return true;
+}
+
+static bool
+add_attribute(struct reading *r, const char *name, struct json_object *v, struct err *err)
+{
+	struct str json = arena_str(r->draft->arena, as_json(v));
+	struct str copy = arena_str(r->draft->arena, str_of(name));
+
+	if (json.p == NULL || copy.p == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	return draft_add_attribute(r->draft, copy, json, err);
+}
+
+/* The column itself: its members are attributes. */
+static bool
+read_attributes(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
+{
+	struct json_object_iterator it, end;
+
+	if (!wants_object(m->name, v, err))
+		return false;
+	it = json_object_iter_begin(v);
+	end = json_object_iter_end(v);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		if (!add_attribute(r, json_object_iter_peek_name(&it),
+		    json_object_iter_peek_value(&it), err))
+			return false;
+	return true;
+}
+
+static bool
+read_member(struct reading *r, const char *name, struct json_object *v, struct err *err)
+{
+	const struct member *m = bsearch(name, members, sizeof(members) / sizeof(members[0]),
+	    sizeof(members[0]), by_name);
+
+	if (m == NULL)
+		return add_attribute(r, name, v, err);
+	if (v == NULL)		/* null: as if it were not there */
+		return true;
+	return m->read(r, m, v, err);
+}
+
+bool
+canonical_read(struct json_object *doc, struct draft *d, struct err *err)
+{
+	struct json_object_iterator it, end;
+	struct reading r = { .draft = d, .party = &d->parties[0] };
+
+	if (!json_object_is_type(doc, json_type_object))
+		return err_set(err, ERR_INPUT, "an event is a JSON object");
+	it = json_object_iter_begin(doc);
+	end = json_object_iter_end(doc);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		if (!read_member(&r, json_object_iter_peek_name(&it),
+		    json_object_iter_peek_value(&it), err))
+			return false;
+	return true;
+}
