@@ -147,6 +147,7 @@ http_message_count(const struct http_message *m, struct str name, struct str *re
 {
 	size_t n = 0;
 
+	*ret_first = STR_NONE;
 	for (size_t i = 0; i < m->nheaders; i++) {
 		if (!str_eq_nocase(m->headers[i].name, name))
 			continue;
@@ -614,7 +615,7 @@ http_parse_take(struct http_parse *p, struct http_message *ret_msg)
 struct str
 http_message_header(const struct http_message *m, struct str name)
 {
-	struct str value = STR_NONE;
+	struct str value;
 
 	(void)http_message_count(m, name, &value);
 	return value;

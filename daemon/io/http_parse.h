@@ -101,7 +101,7 @@ void	http_parse_take(struct http_parse *p, struct http_message *ret_msg);
 void	http_message_fini(struct http_message *m);
 /* First header of that name, compared without case; .p is NULL when absent. */
 struct str http_message_header(const struct http_message *m, struct str name);
-/* How often that header is there; *ret_first is set when it is. */
+/* How often that header is there; *ret_first is the first, .p NULL without one. */
 size_t	http_message_count(const struct http_message *m, struct str name, struct str *ret_first);
 
 #endif

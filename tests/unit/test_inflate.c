@@ -227,8 +227,8 @@ what_is_not_that_coding_is_damaged(void **state)
 static void
 a_bomb_costs_no_more_than_its_limit(void **state)
 {
-	int64_t from_us = clock_mono_us();
 	struct buf in, out;
+	int64_t from_us;
 
 	(void)state;
 	buf_init(&in, 4 << 20);
@@ -243,7 +243,7 @@ a_bomb_costs_no_more_than_its_limit(void **state)
 	from_us = clock_mono_us();
 	assert_int_equal(inflated(buf_str(&in), INFLATE_GZIP, 1 << 20, &out), INFLATE_DONE);
 	assert_int_equal(out.n, 0);
-	assert_true(clock_mono_us() - from_us < 2000000);
+	assert_true(clock_mono_us() - from_us < 5000000);
 	buf_fini(&out);
 	buf_fini(&in);
 }
