@@ -19,32 +19,6 @@ static const char *const type_names[] = {
 	[CONF_TREE] = "map, list or text",
 };
 
-/* Text that troff prints as it stands, wherever a line begins. */
-static void
-man_text(struct buf *out, struct str s)
-{
-	bool is_head = out->n == 0 || out->p[out->n - 1] == '\n';
-
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (is_head && (c == '.' || c == '\''))
-			buf_text(out, "\\&");
-		if (c == '\\')
-			buf_text(out, "\\e");
-		else if (c == '-')
-			buf_text(out, "\\-");
-		else if (c == '"')
-			buf_text(out, "\\(dq");
-		else if (c == '\'' || c == '`' || c == '^' || c == '~')
-			buf_printf(out, "\\(%s", c == '\'' ? "aq" : c == '`' ? "ga" :
-			    c == '^' ? "ha" : "ti");
-		else
-			buf_add(out, &c, 1);
-		is_head = c == '\n';
-	}
-}
-
 static void
 man_choices(struct buf *out, const struct conf_key *row)
 {
@@ -53,7 +27,7 @@ man_choices(struct buf *out, const struct conf_key *row)
 	buf_text(out, " of");
 	for (size_t i = 0; row->choices[i] != NULL; i++) {
 		buf_text(out, i > 0 ? ", " : " ");
-		man_text(out, str_of(row->choices[i]));
+		buf_man(out, str_of(row->choices[i]));
 	}
 }
 
@@ -69,11 +43,11 @@ man_facts(struct buf *out, const struct conf_key *row)
 	man_choices(out, row);
 	if (range.n > 0) {
 		buf_text(out, ", ");
-		man_text(out, buf_str(&range));
+		buf_man(out, buf_str(&range));
 	}
 	if (row->def != NULL) {
 		buf_text(out, ", default ");
-		man_text(out, str_of(row->def));
+		buf_man(out, str_of(row->def));
 	}
 	if (row->required)
 		buf_text(out, ", required");
@@ -93,7 +67,7 @@ man_variants(struct buf *out, const struct conf_key *row)
 	buf_text(out, ".TP\n.B type\n(one word of");
 	for (size_t i = 0; (v = row->variant(i)) != NULL; i++) {
 		buf_text(out, i > 0 ? ", " : " ");
-		man_text(out, str_of(v->name));
+		buf_man(out, str_of(v->name));
 	}
 	buf_text(out, ", required)\n.br\nWhat kind of entry it is; it decides which further "
 	    "keys there are.\n");
@@ -101,7 +75,7 @@ man_variants(struct buf *out, const struct conf_key *row)
 		if (v->keys == NULL || v->keys->name == NULL)
 			continue;
 		buf_text(out, ".PP\nWith\n.BR type :\n.BR ");
-		man_text(out, str_of(v->name));
+		buf_man(out, str_of(v->name));
 		buf_text(out, " :\n.RS\n");
 		man_rows(out, v->keys);
 		buf_text(out, ".RE\n");
@@ -112,10 +86,10 @@ static void
 man_row(struct buf *out, const struct conf_key *row)
 {
 	buf_text(out, ".TP\n.B ");
-	man_text(out, str_of(row->name));
+	buf_man(out, str_of(row->name));
 	buf_text(out, "\n");
 	man_facts(out, row);
-	man_text(out, str_of(row->help != NULL ? row->help : ""));
+	buf_man(out, str_of(row->help != NULL ? row->help : ""));
 	buf_text(out, "\n");
 	if (row->keys == NULL && row->variant == NULL)
 		return;

@@ -415,7 +415,8 @@ static const struct { const char *text, *errors; } bad_files[] = {
 	{ "spool: { max_size: 10 }\n",
 	  "t.yaml:1:20: spool.max_size: 10 is out of range; allowed is at least 1MiB" },
 	{ "spool: { max_size: 2GB }\n",
-	  "t.yaml:1:20: spool.max_size: \"2GB\" is not a size: bytes, or a number with KiB, MiB or GiB behind it, e.g. 64KiB" },
+	  "t.yaml:1:20: spool.max_size: \"2GB\" is not a size: bytes, "
+	  "or a number with KiB, MiB or GiB behind it, e.g. 64KiB" },
 	{ "color: maybe\n", "t.yaml:1:8: color: \"maybe\" is neither true nor false; write true, "
 	  "false, yes or no" },
 	{ "color:\n", "t.yaml:1:1: color: has no value; give it true or false or remove the key" },
