@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each role may do, and what two sessions do to one another."""
+
+import io
+import uuid
+
+import harness
+from harness import SESSION, Aside, connect, is_blocked, one, refusal, rows, same, wait_for
+
+DENIED = "42501"
+ID = "01980000-0000-7000-8000-000000000001"
+AT = "touchlog.at('%s')" % ID
+
+ACCEPT = """SELECT own[1] AS own, txid FROM touchlog.accept(%s::uuid[], %s::uuid[], '{NULL}', '{1}',
+    '{t}', '{1,1}', '{email,phone}', '{r@x,+31r}', '{NULL,NULL}', '{NULL,NULL}', '{t,f}', 5)"""
+STANDS = """SELECT stands[1]::text FROM touchlog.accept(%s::uuid[], %s::uuid[], '{NULL}', '{}', '{}',
+    '{}', '{}', '{}', '{}', '{}', '{}', 5)"""
+ROW = ("id", "received_at", "occurred_at", "customer_id", "source", "channel", "direction", "kind",
+       "txid")
+
+# Everything else that the daemon or its command line calls.
+CALLS = {
+    "profile": "SELECT touchlog.profile('{1}', '{\"{}\"}', '{f}')",
+    "match": "SELECT touchlog.match('{}', now(), now())",
+    "make_partitions": "SELECT touchlog.make_partitions(now() + interval '5 years')",
+    "park": "SELECT touchlog.park(ARRAY[gen_random_uuid()], ARRAY[gen_random_uuid()], '{s}',"
+            " '{a}', '{NULL}', '{why}', '{NULL}')",
+    "settle_parked": "SELECT touchlog.settle_parked(gen_random_uuid(), 'retried')",
+    "prune_seen": "SELECT touchlog.prune_seen(NULL, 10)",
+    "adopt_cluster": "SELECT touchlog.adopt_cluster()",
+    "join_by_hand": "SELECT touchlog.join_by_hand(1, 2)",
+    "split": "SELECT touchlog.split(1, 2)",
+    "timeline": "SELECT count(*) FROM touchlog.timeline WHERE customer_id = 1",
+    "schema_version": "SELECT count(*) FROM touchlog.schema_version",
+}
+
+NOT_THE_DAEMON = [
+    "UPDATE touchlog.interaction SET kind = 'x'",
+    "DELETE FROM touchlog.interaction",
+    "TRUNCATE touchlog.interaction",
+    "DELETE FROM touchlog.participant",
+    "SELECT FROM touchlog.document",
+    "SELECT FROM touchlog.customer_change",
+    "SELECT FROM touchlog.cluster",
+    "INSERT INTO touchlog.seen VALUES (gen_random_uuid(), gen_random_uuid())",
+    "DELETE FROM touchlog.seen",
+    "INSERT INTO touchlog.identity VALUES ('a', 'email', 1, true)",
+    "UPDATE touchlog.identity SET strong = true",
+    "UPDATE touchlog.customer SET root_id = 1",
+    "SELECT nextval('touchlog.customer_id')",
+    "INSERT INTO touchlog.merge (a_id, b_id, state) VALUES (1, 2, 'joined')",
+    "DELETE FROM touchlog.parked",
+    "UPDATE touchlog.cluster SET txid_offset = 0",
+    "INSERT INTO touchlog.schema_version VALUES (99, 'x', 1, '')",
+    "SELECT touchlog.set_root('{1}')",
+    "SELECT touchlog.harden('{email}', '{a}', '{t}')",
+    "SELECT touchlog.make_partition('interaction', 'x', now(), now())",
+    "SELECT touchlog.note_change('joined', 1, 2, NULL)",
+    "CREATE TABLE touchlog.mine (x int)",
+    "CREATE FUNCTION touchlog.accept() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "DROP TABLE touchlog.interaction",
+    "ALTER TABLE touchlog.interaction ADD x int",
+    "SET ROLE touchlog_admin",
+]
+
+READ = ["interaction", "document", "participant", "customer", "identity", "merge", "seen",
+        "cluster", "parked", "customer_change", "schema_version", "timeline"]
+
+
+def append(conn):
+    """The whole append transaction of one event."""
+    rows(conn, "BEGIN")
+    own, txid = rows(conn, ACCEPT, [[str(uuid.uuid4())], [ID]])[0]
+    at = one(conn, f"SELECT {AT}")
+    with conn.cursor() as cur:
+        line = "\t".join(map(str, (ID, at, at, own, "s", "web", "in", "visit", txid)))
+        cur.copy_expert(f"COPY touchlog.interaction ({','.join(ROW)}) FROM STDIN",
+                        io.StringIO(line + "\n"))
+        cur.copy_expert("COPY touchlog.document FROM STDIN",
+                        io.StringIO(f"{ID}\t{at}\t{own}\t{{}}\n"))
+    people = f"""INSERT INTO touchlog.participant SELECT * FROM unnest('{{{ID},{ID}}}'::uuid[],
+        ARRAY[{AT}, {AT}], ARRAY[{own}::bigint, {own}], '{{2,2}}'::bigint[], '{{cc,cc}}'::text[])
+        ON CONFLICT DO NOTHING"""
+    rows(conn, people)
+    rows(conn, f"SELECT touchlog.match('{{{ID}}}', {AT}, {AT})")
+    rows(conn, "COMMIT")
+    return one(conn, "SELECT count(*) FROM touchlog.timeline WHERE customer_id = %s", [own])
+
+
+def daemon(db):
+    admin, conn = connect(db), connect(db)
+    rows(admin, f"SELECT touchlog.make_partitions({AT})")
+    rows(conn, SESSION)
+    rows(conn, "SET ROLE touchlog_daemon")
+    same("touchlog_daemon does the whole append", append(conn), 1)
+    same("and calls whatever else it must",
+         [name for name, sql in CALLS.items() if refusal(conn, sql) == DENIED], [])
+    rows(conn, "RESET ROLE; SET SESSION AUTHORIZATION touchlog_daemon")
+    same("and does nothing that it need not",
+         [sql for sql in NOT_THE_DAEMON if refusal(conn, sql) != DENIED], [])
+    same("every function is either its own or closed", rows(admin, """
+        SELECT proname FROM pg_proc p WHERE pronamespace = 'touchlog'::regnamespace
+            AND has_function_privilege('touchlog_daemon', oid, 'EXECUTE')
+            AND proname NOT IN ('accept', 'at') AND proname <> ALL (%s)
+        UNION SELECT proname FROM pg_proc p, pg_roles r
+        WHERE pronamespace = 'touchlog'::regnamespace AND r.rolname = 'touchlog_reader'
+            AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND proname <> 'at'""",
+        [list(CALLS)]), [])
+    same("what runs as touchlog_admin has its search_path fixed", rows(admin, """
+        SELECT proname FROM pg_proc WHERE pronamespace = 'touchlog'::regnamespace AND prosecdef
+            AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)"""), [])
+    admin.close()
+    conn.close()
+
+
+def reader(db):
+    conn = connect(db)
+    rows(conn, "SET SESSION AUTHORIZATION touchlog_reader")
+    same("touchlog_reader reads every table and view",
+         [t for t in READ if refusal(conn, f"SELECT FROM touchlog.{t}")], [])
+    changes = [f"{verb} touchlog.{t}{rest}" for t in READ for verb, rest in (
+        ("INSERT INTO", " DEFAULT VALUES"), ("DELETE FROM", ""), ("TRUNCATE", ""))
+        if t != "timeline"] + list(CALLS.values())[:-2]
+    same("and changes nothing", [sql for sql in changes if refusal(conn, sql) != DENIED], [])
+    conn.close()
+
+
+def two_sessions(db):
+    holder, other, watcher = connect(db), connect(db), connect(db)
+    rows(other, SESSION)
+    rows(other, "SET lock_timeout = '20s'")
+    rows(holder, "SELECT t.one('two', 'email two@x'); SELECT t.one('tri', 'email tri@x')")
+    say = "SELECT touchlog.profile(ARRAY[t.own('%s')], ARRAY['{\"name\":\"%s\"}'::jsonb], '{f}')"
+    rows(holder, say % ("two@x", "Ann"))
+
+    rows(holder, "BEGIN; SELECT FROM touchlog.customer WHERE id = t.own('two@x') FOR UPDATE")
+    busy = Aside(rows, other, say % ("two@x", "Eve"))
+    busy.join(timeout=harness.DEADLINE_S)
+    same("a profile that says nothing new waits for no lock", busy.is_alive(), False)
+    rows(holder, "COMMIT")
+
+    rows(holder, "BEGIN")
+    rows(holder, say % ("tri@x", "Bob"))
+    busy = Aside(rows, other, say % ("tri@x", "Rob"))
+    wait_for("the second to wait", lambda: is_blocked(watcher, other))
+    rows(holder, "COMMIT")
+    busy.join()
+    same("of two that fill the same field the first to commit fills it",
+         (busy.error, one(watcher, "SELECT name FROM touchlog.customer WHERE id = t.own('tri@x')")),
+         (None, "Bob"))
+
+    rows(holder, "INSERT INTO touchlog.seen VALUES (gen_random_uuid(), gen_random_uuid(), '2020-01-01')")
+    rows(holder, "BEGIN; SELECT touchlog.prune_seen(NULL, 1)")
+    same("while one daemon prunes another does not",
+         rows(other, "SELECT * FROM touchlog.prune_seen(NULL, 1000)"), [(None, 0)])
+    rows(holder, "COMMIT")
+
+    rows(holder, "BEGIN; SELECT touchlog.make_partitions('2040-01-01')")
+    busy = Aside(one, other, "SELECT touchlog.make_partitions('2040-01-01')")
+    wait_for("the second to wait", lambda: is_blocked(watcher, other))
+    rows(holder, "COMMIT")
+    busy.join()
+    same("two daemons that miss the same partition both get it", (busy.error, busy.result), (None, 0))
+
+    rows(holder, "BEGIN; SELECT count(*) FROM touchlog.interaction")
+    rows(other, "SET lock_timeout = '2s'")
+    same("a reader of the log does not keep partitions from being made",
+         refusal(other, "SELECT touchlog.make_partitions('2041-01-01')"), None)
+    rows(holder, "COMMIT; BEGIN; SELECT touchlog.make_partitions('2042-01-01')")
+    same("nor do partitions being made keep events from the log",
+         refusal(other, "SELECT t.one('while', 'email while@x')"), None)
+    rows(holder, "COMMIT")
+
+    key, ids = str(uuid.uuid4()), [str(uuid.uuid4()) for _ in range(2)]
+    rows(other, "SET lock_timeout = '20s'")
+    rows(holder, "BEGIN")
+    first = one(holder, STANDS, [[key], [ids[0]]])
+    busy = Aside(one, other, STANDS, [[key], [ids[1]]])
+    wait_for("the second to wait", lambda: is_blocked(watcher, other))
+    rows(holder, "COMMIT")
+    busy.join()
+    same("the same event in two daemons at once is fresh in the first to commit",
+         (first, busy.result), (None, ids[0]))
+    for conn in (holder, other, watcher):
+        conn.close()
+
+
+def test():
+    db = harness.fresh("roles")
+    daemon(db)
+    reader(db)
+    two_sessions(db)
+    harness.drop(db)
