@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Posts the events over HTTP/1.1 keep-alive connections and counts what became of
+ * them.
+ *
+ * Closed loop: a connection sends its next request as soon as it has the answer to
+ * the last.  Paced (-r): request i is due i/rate seconds after the start, on
+ * connection i modulo their number; one that is late because the answer before it
+ * was late is timed from when it was due, so that a stall is not hidden by the
+ * requests that it kept from being sent.
+ */
+#include "tests/bench/load.h"
+
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/uuid.h"
+#include "tests/bench/event.h"
+
+enum {
+	REPLY_ROOM_BYTES = 64 << 10,	/* the head and ids of 500 events fit */
+	REPLY_MAX_BYTES = 16 << 20,
+	BODY_MAX_BYTES = 256 << 20,
+	WAIT_EVENTS = 64,		/* taken from epoll at once */
+	STALL_MS = 60000,		/* without any answer: give up */
+	STATUS_END = 600,
+};
+
+enum fate { LOGGED, DUPLICATE, SPOOLED, PARKED, REJECTED, NFATES };
+
+struct fate_name {
+	const char	*of_one, *of_many;	/* in answers; of_many is printed too */
+};
+
+static const struct fate_name fate_names[NFATES] = {
+	[LOGGED]    = { "logged", "logged" },
+	[DUPLICATE] = { "duplicate", "duplicates" },
+	[SPOOLED]   = { "spooled", "spooled" },
+	[PARKED]    = { "parked", "parked" },
+	[REJECTED]  = { NULL, "rejected" },
+};
+
+struct url {
+	char		 host[64];	/* a numeric IPv4 address */
+	const char	*path;		/* borrowed */
+	struct sockaddr_in address;
+};
+
+struct conn {
+	int		 fd;
+	struct load_run	*run;		/* outlives us */
+	int64_t		 request;	/* the one in flight, or -1 */
+	int64_t		 next;		/* paced: the request that is ours next */
+	int64_t		 n_due;		/* paced: of ours, due and not yet sent */
+	int64_t		 since_us;	/* when the one in flight was due */
+	size_t		 sent;		/* bytes */
+	bool		 is_blocked;	/* waits for room to send */
+	struct buf	 reply;
+};
+
+struct load_run {
+	const struct load_conf	*conf;
+	struct url		 url;
+	bool			 is_many;	/* events a request, and plural answers */
+	int			 epoll_fd;
+	struct conn		*conns;		/* ours */
+	struct buf		 requests;	/* all, one after the other */
+	size_t			*at;		/* ours; where each starts, and where the last ends */
+	int64_t			 n_requests, n_started, n_done;
+	int64_t			 start_us;
+	uint32_t		*latency_us;	/* ours; by order of answers */
+	int64_t			 fates[NFATES];
+	int64_t			 statuses[STATUS_END];	/* answers */
+	struct uuid		 ids_xor;	/* of all ids acknowledged as logged or spooled */
+};
+
+static void
+url_parse(struct url *ret_url, const char *text)
+{
+	struct str rest = str_of(text), host, port;
+	int64_t number;
+
+	if (!str_starts(rest, STR("http://")))
+		errx(2, "%s: not http://ADDRESS:PORT/PATH", text);
+	ret_url->path = strchr(text + strlen("http://"), '/');
+	rest = str_skip(rest, strlen("http://"));
+	port = str_cut(&rest, '/');
+	host = str_cut(&port, ':');
+	(void)snprintf(ret_url->host, sizeof(ret_url->host), "%.*s", STR_ARG(host));
+	ret_url->address.sin_family = AF_INET;
+	if (ret_url->path == NULL || !str_to_i64(port, 1, UINT16_MAX, &number) ||
+	    inet_pton(AF_INET, ret_url->host, &ret_url->address.sin_addr) != 1)
+		errx(2, "%s: not http://ADDRESS:PORT/PATH", text);
+	ret_url->address.sin_port = htons((uint16_t)number);
+}
+
+static void
+add_signature(struct buf *out, const char *secret, const struct buf *body)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned len;
+
+	if (HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)body->p, body->n,
+	    mac, &len) == NULL)
+		errx(1, "HMAC failed");
+	for (unsigned i = 0; i < len; i++)
+		buf_printf(out, "%02x", mac[i]);
+}
+
+static void
+add_request(struct load_run *run, const struct buf *body)
+{
+	struct buf *out = &run->requests;
+
+	buf_printf(out, "POST %s HTTP/1.1\r\nHost: %s:%u\r\nContent-Type: %s\r\n"
+	    "Content-Length: %zu\r\nX-Signature: ", run->url.path, run->url.host,
+	    ntohs(run->url.address.sin_port),
+	    run->is_many ? "application/x-ndjson" : "application/json", body->n);
+	add_signature(out, run->conf->secret, body);
+	buf_text(out, "\r\n\r\n");
+	buf_str_add(out, buf_str(body));
+}
+
+static int64_t
+events_in(const struct load_run *run, int64_t request)
+{
+	const int64_t step = run->conf->n_batch, left = run->conf->n_events - request * step;
+
+	return left < step ? left : step;
+}
+
+static void
+make_body(struct load_run *run, struct buf *body, int64_t request)
+{
+	const int64_t first = request * run->conf->n_batch;
+	struct event e;
+
+	buf_clear(body);
+	for (int64_t i = 0; i < events_in(run, request); i++) {
+		event_make(&e, run->conf->run, first + i, (uint64_t)run->conf->n_people);
+		event_json(body, &e);
+		if (run->is_many)
+			buf_add(body, "\n", 1);
+	}
+}
+
+static void
+make_requests(struct load_run *run)
+{
+	struct buf body;
+
+	buf_init(&body, BODY_MAX_BYTES);
+	buf_init(&run->requests, SIZE_MAX / 4);
+	run->n_requests = (run->conf->n_events + run->conf->n_batch - 1) / run->conf->n_batch;
+	run->at = calloc((size_t)run->n_requests + 1, sizeof(*run->at));
+	run->latency_us = calloc((size_t)run->n_requests, sizeof(*run->latency_us));
+	if (run->at == NULL || run->latency_us == NULL)
+		err(1, "calloc");
+	for (int64_t i = 0; i < run->n_requests; i++) {
+		make_body(run, &body, i);
+		add_request(run, &body);
+		run->at[i + 1] = run->requests.n;
+		if (!buf_ok(&body) || !buf_ok(&run->requests))
+			errx(1, "no memory for the requests; make -n less");
+	}
+	buf_fini(&body);
+}
+
+static void
+conn_open(struct load_run *run, int64_t i)
+{
+	struct conn *c = &run->conns[i];
+	struct epoll_event want = { .events = EPOLLIN, .data.ptr = c };
+	const int one = 1;
+
+	*c = (struct conn){ .run = run, .request = -1, .next = i };
+	buf_init(&c->reply, REPLY_MAX_BYTES);
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&run->url.address,
+	    sizeof(run->url.address)) != 0)
+		err(1, "connect %s", run->conf->target);
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, c->fd, &want) != 0)
+		err(1, "epoll_ctl");
+}
+
+static void
+conn_set_blocked(struct conn *c, bool is_blocked)
+{
+	struct epoll_event want = { .events = EPOLLIN, .data.ptr = c };
+
+	if (c->is_blocked == is_blocked)
+		return;
+	c->is_blocked = is_blocked;
+	if (is_blocked)
+		want.events |= EPOLLOUT;
+	if (epoll_ctl(c->run->epoll_fd, EPOLL_CTL_MOD, c->fd, &want) != 0)
+		err(1, "epoll_ctl");
+}
+
+static void
+conn_send(struct conn *c)
+{
+	const struct load_run *run = c->run;
+	const size_t from = run->at[c->request], len = run->at[c->request + 1] - from;
+
+	while (c->sent < len) {
+		const ssize_t n = send(c->fd, run->requests.p + from + c->sent, len - c->sent,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN) {
+			conn_set_blocked(c, true);
+			return;
+		}
+		if (n < 0)
+			err(1, "send");
+		c->sent += (size_t)n;
+	}
+	conn_set_blocked(c, false);
+}
+
+static void
+conn_start(struct conn *c, int64_t request, int64_t since_us)
+{
+	c->request = request;
+	c->since_us = since_us;
+	c->sent = 0;
+	c->run->n_started++;
+	conn_send(c);
+}
+
+static int64_t
+due_us(const struct load_run *run, int64_t request)
+{
+	return run->start_us + request * 1000000 / run->conf->rate;
+}
+
+/* Gives an idle connection its next request, if there is one for it by now. */
+static void
+conn_go_on(struct conn *c)
+{
+	struct load_run *run = c->run;
+
+	if (run->conf->rate == 0) {
+		if (run->n_started < run->n_requests)
+			conn_start(c, run->n_started, clock_mono_us());
+	} else if (c->n_due > 0) {
+		c->n_due--;
+		conn_start(c, c->next, due_us(run, c->next));
+		c->next += run->conf->n_conns;
+	}
+}
+
+/* The value of a member of a flat answer, or NULL. */
+static const char *
+member(const char *body, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (const char *p = body; (p = strchr(p, '"')) != NULL; p++) {
+		if (strncmp(p + 1, name, len) != 0 || p[len + 1] != '"')
+			continue;
+		p += len + 2;
+		p += strspn(p, " ");
+		if (*p == ':')
+			return p + 1 + strspn(p + 1, " ");
+		p--;
+	}
+	return NULL;
+}
+
+static void
+note_id(struct load_run *run, const char *quoted)
+{
+	struct uuid id;
+
+	if (quoted == NULL || *quoted != '"' ||
+	    !uuid_parse((struct str){ quoted + 1, strnlen(quoted + 1, UUID_TEXT_SIZE - 1) }, &id))
+		errx(1, "an acknowledgement without an id");
+	for (int i = 0; i < UUID_BYTES; i++)
+		run->ids_xor.b[i] ^= id.b[i];
+}
+
+static void
+count_one(struct load_run *run, const char *body)
+{
+	const char *status = member(body, "status");
+
+	for (int i = 0; i < NFATES && status != NULL && *status == '"'; i++) {
+		const char *name = fate_names[i].of_one;
+
+		if (name == NULL || strncmp(status + 1, name, strlen(name)) != 0 ||
+		    status[strlen(name) + 1] != '"')
+			continue;
+		run->fates[i]++;
+		if (i == LOGGED || i == SPOOLED)
+			note_id(run, member(body, "id"));
+		return;
+	}
+	run->fates[REJECTED]++;
+}
+
+static void
+note_ids(struct load_run *run, const char *list)
+{
+	for (const char *p = list; p != NULL && *p != ']' && *p != '\0'; p++) {
+		if (*p != '"')
+			continue;
+		note_id(run, p);
+		p += UUID_TEXT_SIZE;	/* to its closing quote */
+	}
+}
+
+static void
+count_many(struct load_run *run, const char *body, int64_t n_events)
+{
+	int64_t n_known = 0;
+
+	for (int i = 0; i < REJECTED; i++) {
+		const char *value = member(body, fate_names[i].of_many);
+		const int64_t n = value != NULL ? strtoll(value, NULL, 10) : 0;
+
+		run->fates[i] += n;
+		n_known += n;
+	}
+	run->fates[REJECTED] += n_events - n_known;
+	note_ids(run, member(body, "ids"));
+}
+
+static void
+settle(struct conn *c, int status, const char *body)
+{
+	struct load_run *run = c->run;
+	const int64_t took_us = clock_mono_us() - c->since_us;
+
+	if (c->request < 0 || c->is_blocked)
+		errx(1, "%d before the request was sent: %.200s", status, body);
+	run->latency_us[run->n_done++] = took_us < UINT32_MAX ? (uint32_t)took_us : UINT32_MAX;
+	if (run->statuses[status]++ == 0 && status != 200)
+		warnx("%d: %.200s", status, body);
+	if (status != 200 && status != 202)
+		run->fates[REJECTED] += events_in(run, c->request);
+	else if (run->is_many)
+		count_many(run, body, events_in(run, c->request));
+	else
+		count_one(run, body);
+	c->request = -1;
+	conn_go_on(c);
+}
+
+/* True when the reply is there as a whole. */
+static bool
+parse_reply(const struct str reply, int *ret_status, const char **ret_body)
+{
+	const char *end = memmem(reply.p, reply.n, "\r\n\r\n", 4), *field;
+	struct str length, status = { reply.p + strlen("HTTP/1.1 "), 3 };
+	int64_t n, code;
+
+	if (end == NULL)
+		return false;
+	field = strcasestr(reply.p, "\r\ncontent-length:");
+	if (field == NULL || field > end || !str_to_i64(status, 100, STATUS_END - 1, &code))
+		errx(1, "a reply that this program cannot read: %.200s", reply.p);
+	length = str_skip((struct str){ field, (size_t)(end + 2 - field) },
+	    strlen("\r\ncontent-length:"));
+	length = str_trim(str_cut(&length, '\r'));
+	if (!str_to_i64(length, 0, REPLY_MAX_BYTES, &n))
+		errx(1, "a reply that this program cannot read: %.200s", reply.p);
+	*ret_status = (int)code;
+	*ret_body = end + 4;
+	if (reply.p + reply.n > *ret_body + n)
+		errx(1, "more than one reply to one request: %.200s", reply.p);
+	return reply.p + reply.n == *ret_body + n;
+}
+
+static void
+conn_receive(struct conn *c)
+{
+	const size_t had = c->reply.n;
+	char *at = buf_space(&c->reply, REPLY_ROOM_BYTES);
+	const char *body;
+	ssize_t n;
+	int status;
+
+	if (at == NULL)
+		errx(1, "a reply of more than %d bytes", REPLY_MAX_BYTES);
+	n = recv(c->fd, at, REPLY_ROOM_BYTES - 1, MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN)
+		err(1, "recv");
+	if (n == 0)
+		errx(1, "the server closed a connection%s", c->request < 0 ? "" :
+		    " without an answer");
+	c->reply.n = had + (size_t)(n < 0 ? 0 : n);
+	c->reply.p[c->reply.n] = '\0';	/* there is room for it: see recv() */
+	if (!parse_reply(buf_str(&c->reply), &status, &body))
+		return;
+	buf_clear(&c->reply);
+	settle(c, status, body);
+}
+
+/* Paced: hands out what is due by now; the time until the next is, in us. */
+static int64_t
+hand_out(struct load_run *run, int64_t *next)
+{
+	const int64_t now_us = clock_mono_us();
+
+	while (*next < run->n_requests) {
+		struct conn *c = &run->conns[*next % run->conf->n_conns];
+
+		if (due_us(run, *next) > now_us)
+			return due_us(run, *next) - now_us;
+		++*next;
+		c->n_due++;
+		if (c->request < 0)
+			conn_go_on(c);
+	}
+	return STALL_MS * (int64_t)1000;
+}
+
+static void
+serve(struct load_run *run, int64_t wait_us)
+{
+	const struct timespec wait = { .tv_sec = wait_us / 1000000,
+		.tv_nsec = wait_us % 1000000 * 1000 };
+	struct epoll_event ready[WAIT_EVENTS];
+	/* epoll_wait()'s milliseconds are too coarse to pace by. */
+	const int n = epoll_pwait2(run->epoll_fd, ready, WAIT_EVENTS, &wait, NULL);
+
+	if (n < 0 && errno != EINTR)
+		err(1, "epoll_pwait2");
+	if (n == 0 && wait_us >= STALL_MS * (int64_t)1000)
+		errx(1, "no answer for %d s", STALL_MS / 1000);
+	for (int i = 0; i < n; i++) {
+		struct conn *c = ready[i].data.ptr;
+
+		if (ready[i].events & EPOLLOUT)
+			conn_send(c);
+		if (ready[i].events & ~(uint32_t)EPOLLOUT)
+			conn_receive(c);
+	}
+}
+
+static void
+run_all(struct load_run *run)
+{
+	int64_t next = 0, wait_us = STALL_MS * (int64_t)1000;
+
+	run->start_us = clock_mono_us();
+	for (int64_t i = 0; run->conf->rate == 0 && i < run->conf->n_conns; i++)
+		conn_go_on(&run->conns[i]);
+	while (run->n_done < run->n_requests) {
+		if (run->conf->rate > 0)
+			wait_us = hand_out(run, &next);
+		serve(run, wait_us);
+	}
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+report(struct load_run *run, const struct load_cost *cost)
+{
+	const size_t n = (size_t)run->n_done;
+	char ids[UUID_TEXT_SIZE];
+
+	load_report(run->is_many ? "ndjson" : "post", run->conf, cost);
+	for (int i = 0; i < NFATES; i++)
+		printf(" %s=%" PRId64, fate_names[i].of_many, run->fates[i]);
+	for (int i = 0; i < STATUS_END; i++)
+		if (run->statuses[i] > 0)
+			printf(" http_%d=%" PRId64, i, run->statuses[i]);
+	qsort(run->latency_us, n, sizeof(*run->latency_us), compare);
+	printf(" p50_ms=%.3f p90_ms=%.3f p99_ms=%.3f max_ms=%.3f",
+	    run->latency_us[n / 2] / 1e3, run->latency_us[n * 90 / 100] / 1e3,
+	    run->latency_us[n * 99 / 100] / 1e3, run->latency_us[n - 1] / 1e3);
+	uuid_text(run->ids_xor, ids);
+	printf(" ids_xor=%s\n", ids);
+}
+
+static void
+run_fini(struct load_run *run)
+{
+	for (int64_t i = 0; i < run->conf->n_conns; i++) {
+		(void)close(run->conns[i].fd);
+		buf_fini(&run->conns[i].reply);
+	}
+	(void)close(run->epoll_fd);
+	free(run->conns);
+	free(run->at);
+	free(run->latency_us);
+	buf_fini(&run->requests);
+}
+
+static void
+post(const struct load_conf *conf, bool is_many)
+{
+	struct load_run run = { .conf = conf, .is_many = is_many,
+		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
+		.conns = calloc((size_t)conf->n_conns, sizeof(*run.conns)) };
+	struct load_cost cost;
+
+	if (run.epoll_fd < 0 || run.conns == NULL)
+		err(1, "start");
+	url_parse(&run.url, conf->target);
+	make_requests(&run);
+	for (int64_t i = 0; i < conf->n_conns; i++)
+		conn_open(&run, i);
+	/* Whoever measures across an event of his own waits for this line. */
+	puts("started");
+	(void)fflush(stdout);
+	cost.cpu_us = load_cpu_us();
+	run_all(&run);
+	cost.took_us = clock_mono_us() - run.start_us;
+	cost.cpu_us = load_cpu_us() - cost.cpu_us;
+	report(&run, &cost);
+	run_fini(&run);
+}
+
+void
+load_post(const struct load_conf *conf)
+{
+	if (conf->n_batch != 1)
+		errx(2, "post is one event a request; use ndjson");
+	post(conf, false);
+}
+
+void
+load_ndjson(const struct load_conf *conf)
+{
+	post(conf, true);
+}
