@@ -6,6 +6,8 @@
  * Nothing else in the program normalises an identity. */
 #include "model/identity.h"
 
+#include <stdlib.h>
+
 #include "model/email.h"
 #include "model/junk.h"
 #include "model/number.h"
@@ -158,11 +160,12 @@ identity_read(struct arena *a, const struct identity_rules *rules, struct str ki
 	fate = readers[m.rank].read(a, rules, raw, &m);
 	if (fate != IDENTITY_USED)
 		return fate;
-	/* "Jane <test@test.com>" shows only now what it is. */
-	if (junk_is(m.rank, m.value))
-		return IDENTITY_JUNK;
-	if (!str_eq(raw, m.value))
+	if (!str_eq(raw, m.value)) {
+		/* "Jane <test@test.com>" shows only now what it is. */
+		if (junk_is(m.rank, m.value))
+			return IDENTITY_JUNK;
 		m.raw = raw;
+	}
 	*ret = m;
 	return IDENTITY_USED;
 }

@@ -106,7 +106,8 @@ static bool
 is_word(enum identity_rank rank, struct str s)
 {
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if ((words[i].ranks & 1U << rank) != 0 && str_eq_nocase(s, words[i].text))
+		if (words[i].text.n == s.n && (words[i].ranks & 1U << rank) != 0 &&
+		    str_eq_nocase(s, words[i].text))
 			return true;
 	return false;
 }
@@ -133,6 +134,8 @@ is_name(struct str s)
 static bool
 is_template(struct str s)
 {
+	if (s.n == 0 || is_letter(s.p[0]) || is_digit(s.p[0]))
+		return false;
 	for (size_t i = 0; i < sizeof(brackets) / sizeof(brackets[0]); i++) {
 		const struct bracket *b = &brackets[i];
 

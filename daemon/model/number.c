@@ -14,6 +14,7 @@
 #include "model/number.h"
 
 #include <stdint.h>
+#include <stdio.h>
 
 enum {
 	GUESS_MIN_DIGITS = 11,

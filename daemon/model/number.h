@@ -17,7 +17,7 @@ struct number {
 
 /* Reads s (trimmed, UTF-8) as people, exchanges and chat services write it; region as for
  * phone_parse().  Answers are remembered in a table of fixed size, so that a number seen
- * lately costs some 50 ns instead of 10 to 35 us. */
+ * lately costs a few hundred nanoseconds instead of 10 to 35 us. */
 TL_MUST bool number_read(struct str s, const char *region, struct number *ret);
 
 #endif

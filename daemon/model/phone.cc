@@ -13,6 +13,8 @@ using i18n::phonenumbers::NullLogger;
 using i18n::phonenumbers::PhoneNumber;
 using i18n::phonenumbers::PhoneNumberUtil;
 
+enum { MAX_ROUNDS = 5 };
+
 /* The library's own logger writes to stdout, which is a program's answer here, and
  * numbers are personal data. */
 static const PhoneNumberUtil *
@@ -31,11 +33,9 @@ library()
  * town or network.  Countries make their numbers longer (Benin by two digits in 2024) and
  * the tables age: where the country was given, a length that they do not know is taken. */
 static bool
-passes(const PhoneNumberUtil *util, const PhoneNumber &number, enum phone_check check)
+is_possible(const PhoneNumber &number, PhoneNumberUtil::ValidationResult length)
 {
-	if (check == PHONE_VALID)
-		return util->IsValidNumber(number);
-	switch (util->IsPossibleNumberWithReason(number)) {
+	switch (length) {
 	case PhoneNumberUtil::IS_POSSIBLE:
 		return true;
 	case PhoneNumberUtil::INVALID_LENGTH:
@@ -47,18 +47,43 @@ passes(const PhoneNumberUtil *util, const PhoneNumber &number, enum phone_check 
 	}
 }
 
+/* One reading; *ret_odd when the result may be read differently in its turn. */
 static bool
-parse(const std::string &text, const char *region, enum phone_check check, std::string *ret)
+parse_once(const std::string &text, const char *region, enum phone_check check,
+    std::string *ret, bool *ret_odd)
 {
 	const PhoneNumberUtil *util = library();
 	PhoneNumber number;
+	PhoneNumberUtil::ValidationResult length;
 
 	/* Keeping the raw input also keeps where the country came from. */
 	if (util->ParseAndKeepRawInput(text, region != nullptr ? region : "ZZ", &number) !=
-	    PhoneNumberUtil::NO_PARSING_ERROR || !passes(util, number, check))
+	    PhoneNumberUtil::NO_PARSING_ERROR)
+		return false;
+	length = util->IsPossibleNumberWithReason(number);
+	if (check == PHONE_VALID ? !util->IsValidNumber(number) : !is_possible(number, length))
 		return false;
 	util->Format(number, PhoneNumberUtil::E164, ret);
+	*ret_odd = number.italian_leading_zero() || length != PhoneNumberUtil::IS_POSSIBLE;
 	return ret->size() > 1 && ret->size() < PHONE_MAX_BYTES;
+}
+
+/* The library takes one trunk prefix away at a time ("+31 0031 6 ..."); a value has to
+ * read as itself when it comes back. */
+static bool
+parse(std::string text, const char *region, enum phone_check check, std::string *ret)
+{
+	bool is_odd = false;
+
+	for (int round = 0; round < MAX_ROUNDS; round++) {
+		if (!parse_once(text, region, check, ret, &is_odd))
+			return false;
+		if (!is_odd || *ret == text)
+			return true;
+		text = *ret;
+		region = nullptr;
+	}
+	return false;
 }
 
 bool

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as an identity, a time, a span or a number: nothing but a clean answer, and
  * what was normalised once stays as it is when it is normalised again. */
+#include <stdlib.h>
+
 #include "model/decimal.h"
 #include "model/identity.h"
 #include "model/when.h"

@@ -5,6 +5,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -234,6 +236,8 @@ a_number_has_one_spelling(void **state)
 		{ "NL", "31612345678@s.whatsapp.net", NULL },
 		{ "NL", "call 0612345678", NULL },
 		{ "NL", "0612345678 0612345679", NULL },
+		{ NULL, "+31 00612345678", "+31612345678" },
+		{ "IT", "06 1234 5678", "+390612345678" },
 		{ NULL, "+2290120211234", "+2290120211234" },	/* longer than the tables know */
 		{ "DE", "002290120211234", "+2290120211234" },
 		{ NULL, "+316123456789012", "+316123456789012" },
