@@ -115,3 +115,28 @@ buf_json(struct buf *b, struct str s)
 	buf_add(b, s.p + from, s.n - from);
 	buf_add(b, "\"", 1);
 }
+
+void
+buf_man(struct buf *b, struct str s)
+{
+	bool is_head = b->n == 0 || b->p[b->n - 1] == '\n';
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (is_head && (c == '.' || c == '\''))
+			buf_text(b, "\\&");
+		if (c == '\\')
+			buf_text(b, "\\e");
+		else if (c == '-')
+			buf_text(b, "\\-");
+		else if (c == '"')
+			buf_text(b, "\\(dq");
+		else if (c == '\'' || c == '`' || c == '^' || c == '~')
+			buf_printf(b, "\\(%s", c == '\'' ? "aq" : c == '`' ? "ga" :
+			    c == '^' ? "ha" : "ti");
+		else
+			buf_add(b, &c, 1);
+		is_head = c == '\n';
+	}
+}

@@ -26,6 +26,8 @@ void	buf_add(struct buf *b, const void *p, size_t n);
 void	buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Adds s as a JSON string with its quotes.  s is UTF-8. */
 void	buf_json(struct buf *b, struct str s);
+/* Adds s so that troff prints it as it stands, also at the head of a line. */
+void	buf_man(struct buf *b, struct str s);
 /* n bytes to be filled in by the caller, or NULL. */
 void	*buf_space(struct buf *b, size_t n);
 

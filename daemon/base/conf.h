@@ -12,7 +12,13 @@
 #include "base/str.h"
 
 /* Settings: tables of rows -> structs.  The parser, `touchlogd -t`, `--schema`
- * and the man page all read the same rows. */
+ * and the man page all read the same rows.
+ *
+ * A file is one YAML 1.2 map.  Its key `include`, a glob or a list of globs relative to
+ * the file, merges further files: blocks and named maps grow together, anything else
+ * that is given twice is an error that names both places.  Anchors and aliases work;
+ * tags do not.  `key:` without a value is an empty map where a map is wanted, unset
+ * where a tree is, and an error elsewhere. */
 
 struct conf;			/* one loaded configuration: documents, arena, errors */
 struct conf_node;		/* a place in it; lives as long as its conf */
@@ -23,11 +29,11 @@ enum conf_type {
 	CONF_MS,		/* int64_t milliseconds: 250ms 10s 5m 4h 2d 3w 1y */
 	CONF_SIZE,		/* int64_t bytes: 512 64KiB 2GiB */
 	CONF_TEXT,		/* struct str; .p NULL when unset */
-	CONF_ENUM,		/* int: index into choices */
-	CONF_TEXTS,		/* struct conf_texts: one text or a list */
+	CONF_ENUM,		/* int: index into choices; 0 without a default */
+	CONF_TEXTS,		/* struct conf_texts: one text or a list, which may be empty */
 	CONF_FLAGS,		/* unsigned: bit set of indexes into choices; a list */
 	CONF_SECRETS,		/* struct conf_texts: file: env: cred: plain:, one or a list */
-	CONF_BLOCK,		/* struct described by keys */
+	CONF_BLOCK,		/* struct that stands at offset, described by keys */
 	CONF_NAMED,		/* struct conf_named_list: a map keyed by name */
 	CONF_TREE,		/* const struct conf_node *: compiled by the owner; NULL unset */
 };
@@ -61,10 +67,15 @@ struct conf_key {
 	const char			*name;
 	enum conf_type			 type;
 	size_t				 offset;	/* in the struct that is filled */
-	int64_t				 min, max;	/* INT, MS, SIZE; both 0: any */
-	const char			*def;		/* as the user would write it; NULL: unset */
-	bool				 required;
-	bool				 reload;	/* SIGHUP may change it */
+	/* INT, MS, SIZE.  Both 0: any.  max 0 with a min above: no upper limit. */
+	int64_t				 min, max;
+	/* As the user would write it, a list as "[a, b]".  NULL: unset.  Not for BLOCK,
+	 * NAMED and TREE. */
+	const char			*def;
+	bool				 required;	/* in a BLOCK that is itself there */
+	/* SIGHUP may change it.  NAMED: entries may come, go and change their type.
+	 * BLOCK: not looked at, its rows decide. */
+	bool				 reload;
 	const char *const		*choices;	/* ENUM, FLAGS: ended by NULL */
 	const struct conf_key		*keys;		/* BLOCK, NAMED: ended by { 0 } */
 	size_t				 size;		/* NAMED: of the common struct */
@@ -112,7 +123,9 @@ const struct conf_node *conf_find(const struct conf_node *n, const char *key);
 TL_MUST bool conf_parse_ms(struct str s, int64_t *ret_ms);
 TL_MUST bool conf_parse_size(struct str s, int64_t *ret_bytes);
 /* "file:PATH", "env:NAME", "cred:NAME", "plain:TEXT"; the value is in the arena.
- * ret_why is set to what is wrong (static or arena text) on failure. */
+ * A relative PATH counts from the working directory; in a configuration it counts from
+ * the folder of the file it is written in.  ret_why is set to what is wrong (static or
+ * arena text, never the secret) on failure. */
 TL_MUST bool conf_read_secret(struct arena *a, struct str spec, struct str *ret_value,
     const char **ret_why);
 /* The nearest of the names to a misspelt one, or NULL when none is near.  `name(i)`
@@ -120,13 +133,14 @@ TL_MUST bool conf_read_secret(struct arena *a, struct str spec, struct str *ret_
 const char *conf_nearest(struct str wrong, const char *(*name)(void *arg, size_t i), void *arg);
 
 /* Calls `each` with the dotted path of every setting whose row says reload = false
- * and whose value differs between two structs filled by the same rows. */
+ * and whose value differs between two structs filled by the same rows.  An entry of a
+ * NAMED row that came, went or changed its type is one path, that of the entry. */
 void	conf_diff_fixed(const struct conf_key *keys, const void *was, const void *is,
 	    void (*each)(void *arg, const char *path), void *arg);
 
 /* JSON Schema (2020-12) of the rows. */
 void	conf_schema(const struct conf_key *keys, struct buf *out);
-/* The same as the body of a man page section (mdoc .It entries in nested .Bl). */
+/* The same as the body of a section of a man(7) page: .TP entries, nested by .RS. */
 void	conf_man(const struct conf_key *keys, struct buf *out);
 
 #endif

@@ -46,18 +46,21 @@ enum metric_id {
 struct metric;			/* one child of a family: a labelled value */
 
 /* The child with these label values (NULL where the family has fewer labels),
- * made at first use.  It lives until metric_free_all(): keep the pointer, adding to it
- * is one addition. */
+ * made at first use.  Never NULL: when memory is out, it is one that no page shows.  It
+ * lives until metric_free_all(), forgotten or not: keep the pointer, adding to it is
+ * one addition. */
 struct metric	*metric_get(enum metric_id id, const char *label1, const char *label2);
 void		 metric_add(struct metric *m, uint64_t n);	/* COUNTER */
 void		 metric_set(struct metric *m, double value);	/* GAUGE, COUNTER kept elsewhere */
 void		 metric_observe(struct metric *m, double value);	/* HISTOGRAM */
 double		 metric_value(const struct metric *m);
-/* Removes the children whose first label is this, e.g. of a removed source. */
-void		 metric_forget(const char *label1);
-/* The whole table in Prometheus' text exposition format 0.0.4. */
+/* Takes a removed source off the page: every child whose label `source` is this.  When
+ * it is got again, it starts at zero. */
+void		 metric_forget(const char *source);
+/* The whole table in Prometheus' text exposition format 0.0.4.  What has no labels is
+ * there from the start, with 0. */
 void		 metric_page(struct buf *out);
-/* name, type, labels and help of each family, for the man page. */
+/* Name, type, labels and help of each family, as .TP entries of a man(7) page. */
 void		 metric_man(struct buf *out);
 void		 metric_free_all(void);
 

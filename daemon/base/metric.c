@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters, gauges and histograms: one table of families, and the page made of it. */
+#include "base/metric.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum metric_type { COUNTER, GAUGE, HISTOGRAM };
+enum { LABELS_MAX = 2, BOUNDS_MAX = 14 };
+
+struct bounds {
+	size_t	n;
+	double	v[BOUNDS_MAX];		/* upper ends, ascending; +Inf is added */
+};
+
+static const struct bounds seconds = {
+	14, { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 },
+};
+static const struct bounds sizes = {
+	10, { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000 },
+};
+
+struct family {
+	const char		*name;
+	enum metric_type	 type;
+	const char		*labels[LABELS_MAX];
+	const struct bounds	*bounds;	/* HISTOGRAM */
+	const char		*help;
+};
+
+static const struct family families[METRIC_NIDS] = {
+	[METRIC_BUILD_INFO] = { "touchlog_build_info", GAUGE, { "version" }, NULL,
+	    "Always 1; the label says which version runs." },
+	[METRIC_START_TIME] = { "touchlog_start_time_seconds", GAUGE, { NULL }, NULL,
+	    "When the daemon started, in seconds since 1970." },
+	[METRIC_CONFIG_RELOAD_SUCCESSFUL] = { "touchlog_config_last_reload_successful", GAUGE,
+	    { NULL }, NULL,
+	    "1 when the last load of the configuration was taken over, 0 when the old one was "
+	    "kept." },
+	[METRIC_CONFIG_RELOAD_TIME] = { "touchlog_config_last_reload_success_timestamp_seconds",
+	    GAUGE, { NULL }, NULL,
+	    "When a configuration was last taken over, in seconds since 1970." },
+	[METRIC_RECEIVED] = { "touchlog_events_received_total", COUNTER, { "source" }, NULL,
+	    "Events that came in authentic, whatever became of them." },
+	[METRIC_LOGGED] = { "touchlog_events_logged_total", COUNTER, { "source" }, NULL,
+	    "Events that were committed to the log." },
+	[METRIC_DUPLICATES] = { "touchlog_events_duplicate_total", COUNTER, { "source" }, NULL,
+	    "Events that stood in the log already." },
+	[METRIC_PARKED] = { "touchlog_events_parked_total", COUNTER, { "source" }, NULL,
+	    "Events that were kept among the parked, with the reason." },
+	[METRIC_REJECTED] = { "touchlog_events_rejected_total", COUNTER, { "source", "reason" },
+	    NULL, "Events that did not fit and were given back to their sender." },
+	[METRIC_REFUSED] = { "touchlog_requests_refused_total", COUNTER, { "source", "reason" },
+	    NULL, "Requests that were refused before any event was read from them." },
+	[METRIC_UNAVAILABLE] = { "touchlog_events_unavailable_total", COUNTER, { "source" }, NULL,
+	    "Events answered 503 because nothing could take them; senders come again." },
+	[METRIC_LAST_SUCCESS_AGE] = { "touchlog_source_last_success_age_seconds", GAUGE,
+	    { "source" }, NULL,
+	    "Time since an event of this source was last acknowledged." },
+	[METRIC_QUEUE_EVENTS] = { "touchlog_queue_events", GAUGE, { NULL }, NULL,
+	    "Events that wait for the database." },
+	[METRIC_QUEUE_BYTES] = { "touchlog_queue_bytes", GAUGE, { NULL }, NULL,
+	    "Bytes of the events that wait for the database." },
+	[METRIC_QUEUE_OLDEST_AGE] = { "touchlog_queue_oldest_age_seconds", GAUGE, { NULL }, NULL,
+	    "How long the oldest waiting event has waited." },
+	[METRIC_BATCH_EVENTS] = { "touchlog_batch_events", HISTOGRAM, { NULL }, &sizes,
+	    "Events in one transaction." },
+	[METRIC_BATCH_STEP] = { "touchlog_batch_step_seconds", HISTOGRAM, { "step" }, &seconds,
+	    "Time that one step of a transaction took." },
+	[METRIC_BATCH_ERRORS] = { "touchlog_batch_errors_total", COUNTER, { "class" }, NULL,
+	    "Transactions that failed, by the class of PostgreSQL's error code." },
+	[METRIC_ACK_LATENCY] = { "touchlog_ack_seconds", HISTOGRAM, { NULL }, &seconds,
+	    "Time from an event's arrival to its acknowledgement." },
+	[METRIC_DB_CONNECTED] = { "touchlog_database_connected", GAUGE, { "role" }, NULL,
+	    "Connections to PostgreSQL that stand, by what they are for." },
+	[METRIC_DB_CONNECTS] = { "touchlog_database_connects_total", COUNTER, { NULL }, NULL,
+	    "Connections to PostgreSQL that were made." },
+	[METRIC_MERGES_REFUSED] = { "touchlog_merges_refused_total", COUNTER, { NULL }, NULL,
+	    "Joins of customers that were recorded but not made, being too large." },
+	[METRIC_PARTITIONS_MADE] = { "touchlog_partitions_made_total", COUNTER, { NULL }, NULL,
+	    "Partitions that were made." },
+	[METRIC_SEEN_PRUNED] = { "touchlog_seen_pruned_total", COUNTER, { NULL }, NULL,
+	    "Dedupe keys that were removed because their time was over." },
+	[METRIC_HTTP_CONNECTIONS] = { "touchlog_http_connections", GAUGE, { "listener" }, NULL,
+	    "Open client connections." },
+	[METRIC_HTTP_ACCEPTED] = { "touchlog_http_connections_accepted_total", COUNTER,
+	    { "listener" }, NULL, "Client connections that were accepted." },
+	[METRIC_HTTP_REQUESTS] = { "touchlog_http_requests_total", COUNTER, { "listener" }, NULL,
+	    "Requests that were read whole." },
+	[METRIC_HTTP_BAD] = { "touchlog_http_requests_bad_total", COUNTER,
+	    { "listener", "reason" }, NULL,
+	    "Requests that broke the protocol or a limit; the connection was closed." },
+	[METRIC_HTTP_RESPONSES] = { "touchlog_http_responses_total", COUNTER, { "code" }, NULL,
+	    "Answers, by status code." },
+	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
+	    "1 while events can be acknowledged." },
+};
+
+struct metric {
+	const struct family	*family;
+	char			*labels[LABELS_MAX];	/* ours; NULL: the family has fewer */
+	double			 value;			/* HISTOGRAM: the sum */
+	bool			 is_forgotten;
+	uint64_t		 buckets[BOUNDS_MAX + 1];	/* HISTOGRAM; not cumulated */
+};
+
+struct children {
+	struct metric	**v;		/* ours */
+	size_t		  n, room;
+};
+
+static struct children children[METRIC_NIDS];
+/* Takes what is counted when memory is out; bounds must be there for observe. */
+static struct metric sink = { .family = &families[METRIC_ACK_LATENCY] };
+
+static bool
+same_label(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static struct metric *
+find(const struct children *c, const char *label1, const char *label2)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (same_label(c->v[i]->labels[0], label1) &&
+		    same_label(c->v[i]->labels[1], label2))
+			return c->v[i];
+	return NULL;
+}
+
+static void
+free_child(struct metric *m)
+{
+	if (m == NULL)
+		return;
+	free(m->labels[0]);
+	free(m->labels[1]);
+	free(m);
+}
+
+static struct metric *
+new_child(const struct family *f, const char *label1, const char *label2)
+{
+	const char *labels[LABELS_MAX] = { label1, label2 };
+	struct metric *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->family = f;
+	for (size_t i = 0; i < LABELS_MAX; i++) {
+		if (labels[i] == NULL)
+			continue;
+		m->labels[i] = strdup(labels[i]);
+		if (m->labels[i] == NULL) {
+			free_child(m);
+			return NULL;
+		}
+	}
+	return m;
+}
+
+static bool
+add_child(struct children *c, struct metric *m)
+{
+	if (c->n == c->room) {
+		size_t room = c->room ? 2 * c->room : 4;
+		struct metric **v = realloc(c->v, room * sizeof(*v));
+
+		if (v == NULL)
+			return false;
+		c->v = v;
+		c->room = room;
+	}
+	c->v[c->n++] = m;
+	return true;
+}
+
+struct metric *
+metric_get(enum metric_id id, const char *label1, const char *label2)
+{
+	struct children *c = &children[id];
+	struct metric *m = find(c, label1, label2);
+
+	if (m == NULL) {
+		m = new_child(&families[id], label1, label2);
+		if (m == NULL || !add_child(c, m)) {
+			free_child(m);
+			return &sink;
+		}
+	} else if (m->is_forgotten) {
+		m->is_forgotten = false;
+		m->value = 0;
+		memset(m->buckets, 0, sizeof(m->buckets));
+	}
+	return m;
+}
+
+void
+metric_add(struct metric *m, uint64_t n)
+{
+	m->value += (double)n;
+}
+
+void
+metric_set(struct metric *m, double value)
+{
+	m->value = value;
+}
+
+void
+metric_observe(struct metric *m, double value)
+{
+	const struct bounds *b = m->family->bounds;
+	size_t i = 0;
+
+	while (i < b->n && value > b->v[i])
+		i++;
+	m->buckets[i]++;
+	m->value += value;
+}
+
+double
+metric_value(const struct metric *m)
+{
+	return m->value;
+}
+
+void
+metric_forget(const char *source)
+{
+	for (size_t id = 0; id < METRIC_NIDS; id++) {
+		const char *label = families[id].labels[0];
+
+		if (label == NULL || strcmp(label, "source") != 0)
+			continue;
+		for (size_t i = 0; i < children[id].n; i++)
+			if (same_label(children[id].v[i]->labels[0], source))
+				children[id].v[i]->is_forgotten = true;
+	}
+}
+
+void
+metric_free_all(void)
+{
+	for (size_t id = 0; id < METRIC_NIDS; id++) {
+		for (size_t i = 0; i < children[id].n; i++)
+			free_child(children[id].v[i]);
+		free(children[id].v);
+		children[id] = (struct children){ .v = NULL };
+	}
+}
+
+/* ---- the page ---- */
+
+static void
+add_number(struct buf *out, double v)
+{
+	if (isnan(v))
+		buf_text(out, "NaN");
+	else if (isinf(v))
+		buf_text(out, v > 0 ? "+Inf" : "-Inf");
+	else
+		buf_printf(out, "%.15g", v);
+}
+
+static void
+add_label(struct buf *out, const char *name, const char *value, bool *is_first)
+{
+	buf_printf(out, "%s%s=\"", *is_first ? "{" : ",", name);
+	*is_first = false;
+	for (const char *p = value; *p != '\0'; p++) {
+		if (*p == '\\' || *p == '"')
+			buf_printf(out, "\\%c", *p);
+		else if (*p == '\n')
+			buf_text(out, "\\n");
+		else
+			buf_add(out, p, 1);
+	}
+	buf_text(out, "\"");
+}
+
+/* name{label="value",le="..."} ; `le` NULL: none. */
+static void
+add_name(struct buf *out, const struct metric *m, const char *suffix, const char *le)
+{
+	bool is_first = true;
+
+	buf_printf(out, "%s%s", m->family->name, suffix);
+	for (size_t i = 0; i < LABELS_MAX; i++)
+		if (m->family->labels[i] != NULL)
+			add_label(out, m->family->labels[i],
+			    m->labels[i] != NULL ? m->labels[i] : "", &is_first);
+	if (le != NULL)
+		add_label(out, "le", le, &is_first);
+	buf_text(out, is_first ? " " : "} ");
+}
+
+static void
+add_histogram(struct buf *out, const struct metric *m)
+{
+	const struct bounds *b = m->family->bounds;
+	unsigned long long sum = 0;
+	char le[32];
+
+	for (size_t i = 0; i <= b->n; i++) {
+		sum += m->buckets[i];
+		(void)snprintf(le, sizeof(le), "%g", i < b->n ? b->v[i] : 0);
+		add_name(out, m, "_bucket", i < b->n ? le : "+Inf");
+		buf_printf(out, "%llu\n", sum);
+	}
+	add_name(out, m, "_sum", NULL);
+	add_number(out, m->value);
+	buf_text(out, "\n");
+	add_name(out, m, "_count", NULL);
+	buf_printf(out, "%llu\n", sum);
+}
+
+static void
+add_child_lines(struct buf *out, const struct metric *m)
+{
+	if (m->family->type == HISTOGRAM) {
+		add_histogram(out, m);
+		return;
+	}
+	add_name(out, m, "", NULL);
+	add_number(out, m->value);
+	buf_text(out, "\n");
+}
+
+static const char *const type_names[] = {
+	[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram",
+};
+
+static void
+add_family(struct buf *out, const struct family *f, const struct children *c)
+{
+	const struct metric unused = { .family = f };
+	size_t shown = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		shown += !c->v[i]->is_forgotten;
+	if (shown == 0 && f->labels[0] != NULL)
+		return;
+	buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name,
+	    type_names[f->type]);
+	if (shown == 0)
+		add_child_lines(out, &unused);
+	for (size_t i = 0; i < c->n; i++)
+		if (!c->v[i]->is_forgotten)
+			add_child_lines(out, c->v[i]);
+}
+
+void
+metric_page(struct buf *out)
+{
+	for (size_t id = 0; id < METRIC_NIDS; id++)
+		add_family(out, &families[id], &children[id]);
+}
+
+void
+metric_man(struct buf *out)
+{
+	for (size_t id = 0; id < METRIC_NIDS; id++) {
+		const struct family *f = &families[id];
+
+		buf_text(out, ".TP\n.B ");
+		buf_man(out, str_of(f->name));
+		buf_printf(out, "\n(%s", type_names[f->type]);
+		for (size_t i = 0; i < LABELS_MAX && f->labels[i] != NULL; i++) {
+			buf_text(out, i == 0 ? " by " : ", ");
+			buf_man(out, str_of(f->labels[i]));
+		}
+		buf_text(out, ")\n.br\n");
+		buf_man(out, str_of(f->help));
+		buf_text(out, "\n");
+	}
+}
