@@ -67,6 +67,31 @@ arena_text(struct arena *a, struct str s)
 	return p.out;
 }
 
+static bool
+is_capital(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+struct str
+arena_lower(struct arena *a, struct str s)
+{
+	size_t at = 0;
+	char *p;
+
+	while (at < s.n && !is_capital(s.p[at]))
+		at++;
+	if (at == s.n)
+		return s;
+	p = arena_text(a, s);
+	if (p == NULL)
+		return STR_NONE;
+	for (; at < s.n; at++)
+		if (is_capital(p[at]))
+			p[at] = (char)(p[at] + ('a' - 'A'));
+	return (struct str){ p, s.n };
+}
+
 void
 arena_fini(struct arena *a)
 {

@@ -23,6 +23,8 @@ TL_MUST void	*arena_alloc(struct arena *a, size_t n);
 TL_MUST struct str arena_str(struct arena *a, struct str s);
 /* The same as a C string. */
 TL_MUST char	*arena_text(struct arena *a, struct str s);
+/* In small ASCII letters; s itself where it has no others. */
+TL_MUST struct str arena_lower(struct arena *a, struct str s);
 /* Frees everything; the arena may be used again. */
 void		 arena_fini(struct arena *a);
 /* Keeps the first block for the next message. */
