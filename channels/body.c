@@ -158,17 +158,19 @@ split_lines(struct str rest, struct body_items *ret, struct body_refusal *why)
 static bool
 split_array(struct str doc, struct body_items *ret, struct body_refusal *why)
 {
-	struct json_split split;
+	struct json_items it;
+	enum json_step step;
 	struct str item;
 	struct err err;
 	size_t room = 0;
 
 	ret->is_plural = true;
-	json_split_start(&split, doc);
-	while (json_split_next(&split, &item, &err))
+	if (!json_items_begin(&it, doc))
+		return refuse(why, 400, "json", "not a JSON array");
+	while ((step = json_items_next(&it, &item, &err)) == JSON_ITEM)
 		if (!add_item(ret, &room, item, why))
 			return false;
-	return split.is_done || refuse(why, 400, "json", err.text);
+	return step == JSON_END || refuse(why, 400, "json", err.text);
 }
 
 bool

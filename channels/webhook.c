@@ -37,7 +37,7 @@ struct webhook_conf {
 	struct conf_texts		 secret;
 	const struct conf_node		*map;
 	const struct conf_node		*translate;
-	struct conf_texts		 require;
+	const struct conf_node		*require;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 };
 
@@ -76,7 +76,7 @@ static const struct conf_key webhook_keys[] = {
 	    "these, of which the first that is there counts. Without a map, events are canonical." },
 	{ "translate", CONF_TREE, AT(translate), .reload = true,
 	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
-	{ "require", CONF_TEXTS, AT(require), .reload = true,
+	{ "require", CONF_TREE, AT(require), .reload = true,
 	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "
 	    "where they are mapped." },
 	{ 0 },
@@ -110,9 +110,9 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
 	if (w->map != NULL)
-		w->mapping = mapping_compile(c, w->map, w->translate, &w->require);
-	else if (w->translate != NULL || w->require.n > 0)
-		conf_complain(c, w->translate != NULL ? w->translate : node,
+		w->mapping = mapping_compile(c, w->map, w->translate, w->require);
+	else if (w->translate != NULL || w->require != NULL)
+		conf_complain(c, w->translate != NULL ? w->translate : w->require,
 		    "translate and require go with map: events without a map are canonical");
 }
 
@@ -158,10 +158,8 @@ static bool
 read_event(const struct webhook *w, struct json_object *doc, const struct item_origin *o,
     struct arena *a, struct draft *d, struct interaction *ret, struct err *err)
 {
-	if (!draft_init(d, a, err))
-		return false;
 	if (w->conf->mapping != NULL ? !mapping_run(w->conf->mapping, doc, a, d, err) :
-	    !canonical_read(doc, d, err))
+	    !draft_init(d, a, err) || !canonical_read(doc, d, err))
 		return false;
 	return normalise(channel_source(w->ch), d, o, a, ret, err);
 }
@@ -250,11 +248,12 @@ parse_items(struct reading *r, struct body_refusal *why)
 		return false;
 	}
 	for (size_t i = 0; i < r->items.n; i++) {
-		enum json_fault fault;
+		struct json_scan scan;
 
-		r->is_read[i] = json_parse(r->items.v[i], ITEM_MAX_DEPTH, &r->docs[i], &fault,
+		r->is_read[i] = json_scan(r->items.v[i], &scan, &r->errors[i]) &&
+		    json_parse_scanned(r->items.v[i], &scan, ITEM_MAX_DEPTH, &r->docs[i],
 		    &r->errors[i]);
-		if (r->is_read[i] || fault == JSON_UNSTORABLE || !is_whole)
+		if (r->is_read[i] || scan.fault == JSON_UNFIT || !is_whole)
 			continue;
 		why->status = 400;
 		why->check = "json";
@@ -344,8 +343,7 @@ webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, s
 	struct json_object *doc = NULL;
 	struct interaction i;
 	struct draft d;
-	enum json_fault fault;
-	bool ok = json_parse(p->raw, ITEM_MAX_DEPTH, &doc, &fault, err) &&
+	bool ok = json_parse(p->raw, ITEM_MAX_DEPTH, &doc, err) &&
 	    read_event(w, doc, &o, &arena, &d, &i, err);
 
 	if (ok) {

@@ -136,21 +136,26 @@ struct conf *
 conf_load(const char *path, const struct conf_key *keys, void *out)
 {
 	struct conf *c = calloc(1, sizeof(*c));
-	const struct conf_node *root = NULL;
 
 	if (c == NULL)
 		return NULL;
 	c->files_end = &c->files;
 	c->path = conf_copy(c, str_of(path)).p;
 	if (c->path != NULL)
-		root = conf_read_files(c, keys);
-	if (root != NULL)
-		conf_fill(c, keys, root, out);
+		c->root = conf_read_files(c, keys);
+	if (c->root != NULL)
+		conf_fill(c, keys, c->root, out);
 	if (c->no_memory) {
 		conf_free(c);
 		return NULL;
 	}
 	return c;
+}
+
+const struct conf_node *
+conf_root(const struct conf *c)
+{
+	return c->root;
 }
 
 void

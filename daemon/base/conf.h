@@ -91,6 +91,8 @@ TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, vo
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);
+/* The whole file as a tree; NULL when it could not be read. */
+const struct conf_node	*conf_root(const struct conf *c);
 
 /* Adds "file:line:col: text" as an error.  node NULL: about the whole file. */
 void	conf_complain(struct conf *c, const struct conf_node *node, const char *fmt, ...)

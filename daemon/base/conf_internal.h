@@ -59,6 +59,7 @@ struct conf_lines {
 struct conf {
 	struct arena		 arena;
 	const char		*path;
+	const struct conf_node	*root;		/* NULL: nothing could be read */
 	struct conf_file	*files, **files_end;
 	size_t			 nfiles;
 	struct conf_lines	 errors, warnings;

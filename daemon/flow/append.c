@@ -75,7 +75,7 @@ add_mention(struct pg_array *col, const struct mention *m, bool is_trusted)
 }
 
 static void
-add_event(struct pg_array *col, const struct event *e)
+add_event(struct pg_array *col, const struct record *e)
 {
 	pg_array_uuid(&col[ACCEPT_KEYS], e->key);
 	pg_array_uuid(&col[ACCEPT_IDS], e->id);
@@ -118,7 +118,7 @@ append_start(struct append *a, struct batch *b)
 	for (size_t i = 0; i < ACCEPT_NARRAYS; i++)
 		pg_array_start(&a->accept[i], accept_types[i]);
 	for (size_t i = 0; i < b->n && b->kind == BATCH_LOG; i++)
-		add_event(a->accept, b->events[i]);
+		add_event(a->accept, b->records[i]);
 	for (size_t i = 0; i < ACCEPT_NARRAYS; i++) {
 		pg_array_end(&a->accept[i]);
 		if (!buf_ok(&a->accept[i].bytes))
@@ -176,8 +176,8 @@ read_stands(struct append *a, const PGresult *res)
 			return false;
 		a->is_fresh[i] = id.p == NULL;
 		a->nfresh += a->is_fresh[i];
-		a->npayloads += a->is_fresh[i] && b->events[i]->payload.p != NULL;
-		*f = (struct fate){ FATE_LOGGED, b->events[i]->id };
+		a->npayloads += a->is_fresh[i] && b->records[i]->payload.p != NULL;
+		*f = (struct fate){ FATE_LOGGED, b->records[i]->id };
 		/* Our own id: an earlier try was committed and its answer lost. */
 		if (id.p != NULL && memcmp(id.p, f->id.b, sizeof(f->id.b)) != 0) {
 			f->kind = FATE_DUPLICATE;
@@ -220,7 +220,7 @@ append_read_accept(struct append *a, const PGresult *res, struct err *err)
 /* ---- COPY ---- */
 
 static size_t
-mentions_of(const struct event *e)
+mentions_of(const struct record *e)
 {
 	size_t n = 0;
 
@@ -231,7 +231,7 @@ mentions_of(const struct event *e)
 
 /* Whose an event is: its customer's first mention in look-up order. */
 static int64_t
-customer_of(const struct append *a, const struct event *e, size_t first_mention)
+customer_of(const struct append *a, const struct record *e, size_t first_mention)
 {
 	return e->has_customer ? a->own[first_mention] : 0;
 }
@@ -245,7 +245,7 @@ append_put_interactions(struct append *a, PGconn *pg)
 	if (PQputCopyData(pg, copy_head, sizeof(copy_head)) != 1)
 		return false;
 	for (size_t i = 0; i < b->n; i++) {
-		struct event *e = b->events[i];
+		struct record *e = b->records[i];
 
 		if (a->is_fresh[i]) {
 			row_patch(e->row, e->row_len, customer_of(a, e, mention), a->txid);
@@ -258,7 +258,7 @@ append_put_interactions(struct append *a, PGconn *pg)
 }
 
 static bool
-put_document(PGconn *pg, const struct event *e, int64_t customer_id)
+put_document(PGconn *pg, const struct record *e, int64_t customer_id)
 {
 	static struct buf head;
 
@@ -278,7 +278,7 @@ append_put_documents(struct append *a, PGconn *pg)
 	if (PQputCopyData(pg, copy_head, sizeof(copy_head)) != 1)
 		return false;
 	for (size_t i = 0; i < b->n; i++) {
-		const struct event *e = b->events[i];
+		const struct record *e = b->records[i];
 
 		if (a->is_fresh[i] && e->payload.p != NULL &&
 		    !put_document(pg, e, customer_of(a, e, mention)))
@@ -291,7 +291,7 @@ append_put_documents(struct append *a, PGconn *pg)
 /* ---- participants, profiles, match ---- */
 
 static void
-add_people(struct append *a, const struct event *e, size_t first_mention)
+add_people(struct append *a, const struct record *e, size_t first_mention)
 {
 	size_t mention = first_mention;
 	struct pg_array *col = a->other;
@@ -311,7 +311,7 @@ add_people(struct append *a, const struct event *e, size_t first_mention)
 }
 
 static void
-add_profiles(struct append *a, const struct event *e, size_t mention)
+add_profiles(struct append *a, const struct record *e, size_t mention)
 {
 	for (size_t i = 0; i < e->nparties; i++) {
 		const struct party *p = &e->parties[i];
@@ -326,7 +326,7 @@ add_profiles(struct append *a, const struct event *e, size_t mention)
 }
 
 static void
-add_id(struct append *a, const struct event *e, size_t mention)
+add_id(struct append *a, const struct record *e, size_t mention)
 {
 	(void)mention;
 	pg_array_uuid(&a->other[0], e->id);
@@ -335,7 +335,7 @@ add_id(struct append *a, const struct event *e, size_t mention)
 /* Fills the first n of `other` from the fresh events. */
 static void
 fill_other(struct append *a, const enum pg_type *types, size_t n,
-    void (*add)(struct append *, const struct event *, size_t first_mention))
+    void (*add)(struct append *, const struct record *, size_t first_mention))
 {
 	size_t mention = 0;
 
@@ -343,8 +343,8 @@ fill_other(struct append *a, const enum pg_type *types, size_t n,
 		pg_array_start(&a->other[i], types[i]);
 	for (size_t i = 0; i < a->batch->n; i++) {
 		if (a->is_fresh[i])
-			add(a, a->batch->events[i], mention);
-		mention += mentions_of(a->batch->events[i]);
+			add(a, a->batch->records[i], mention);
+		mention += mentions_of(a->batch->records[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		pg_array_end(&a->other[i]);
@@ -376,7 +376,7 @@ time_bounds(const struct batch *b, uint64_t *ret_low, uint64_t *ret_high)
 	int64_t low = INT64_MAX, high = INT64_MIN;
 
 	for (size_t i = 0; i < b->n; i++) {
-		int64_t at_us = uuid_at_us(b->events[i]->id);
+		int64_t at_us = uuid_at_us(b->records[i]->id);
 
 		low = at_us < low ? at_us : low;
 		high = at_us > high ? at_us : high;
@@ -425,7 +425,7 @@ append_send_park(struct append *a, PGconn *pg)
 	for (size_t i = 0; i < PARK_NARRAYS; i++)
 		pg_array_start(&col[i], types[i]);
 	for (size_t i = 0; i < a->batch->n; i++) {
-		const struct event *e = a->batch->events[i];
+		const struct record *e = a->batch->records[i];
 
 		pg_array_uuid(&col[0], e->id);
 		pg_array_uuid(&col[1], e->key);

@@ -13,9 +13,9 @@ batch_new(enum batch_kind kind, size_t room)
 		return NULL;
 	b->kind = kind;
 	b->room = room;
-	b->events = calloc(room, sizeof(struct event *));
+	b->records = calloc(room, sizeof(struct record *));
 	b->fates = calloc(room, sizeof(*b->fates));
-	if (b->events != NULL && b->fates != NULL)
+	if (b->records != NULL && b->fates != NULL)
 		return b;
 	batch_free(b);
 	return NULL;
@@ -27,17 +27,17 @@ batch_free(struct batch *b)
 	if (b == NULL)
 		return;
 	for (size_t i = 0; i < b->n; i++)
-		event_free(b->events[i]);
-	free(b->events);
+		record_free(b->records[i]);
+	free(b->records);
 	free(b->fates);
 	free(b);
 }
 
 void
-batch_add(struct batch *b, struct event *take_event)
+batch_add(struct batch *b, struct record *take_record)
 {
-	b->events[b->n++] = take_event;
-	b->bytes += take_event->bytes;
+	b->records[b->n++] = take_record;
+	b->bytes += take_record->bytes;
 }
 
 struct batch *
@@ -49,8 +49,8 @@ batch_halve(struct batch *b)
 	if (rest == NULL)
 		return NULL;
 	for (size_t i = keep; i < b->n; i++) {
-		b->bytes -= b->events[i]->bytes;
-		batch_add(rest, b->events[i]);
+		b->bytes -= b->records[i]->bytes;
+		batch_add(rest, b->records[i]);
 	}
 	b->n = keep;
 	return rest;
@@ -60,7 +60,7 @@ bool
 batch_is_given_up(const struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		if (!b->events[i]->is_given_up)
+		if (!b->records[i]->is_given_up)
 			return false;
 	return true;
 }

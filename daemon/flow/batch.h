@@ -8,7 +8,7 @@
 #include <sys/queue.h>
 
 #include "base/checked.h"
-#include "flow/event.h"
+#include "flow/record.h"
 
 enum batch_kind { BATCH_LOG, BATCH_PARK };
 
@@ -16,11 +16,11 @@ enum batch_kind { BATCH_LOG, BATCH_PARK };
 struct batch {
 	TAILQ_ENTRY(batch)	 in_queue;
 	enum batch_kind		 kind;
-	struct event		**events;	/* ours, and each event too */
+	struct record		**records;	/* ours, and each record too */
 	size_t			 n;
 	size_t			 room;
-	size_t			 bytes;		/* of all events */
-	struct fate		*fates;		/* by event; the writer fills them in */
+	size_t			 bytes;		/* of all records */
+	struct fate		*fates;		/* by record; the writer fills them in */
 	unsigned		 failures;	/* equal ones in a row on a live connection */
 	char			 sqlstate[6];	/* of the last failure */
 	int64_t			 started_us;	/* clock_mono_us(), when a writer took it */
@@ -30,9 +30,9 @@ struct batch {
 TAILQ_HEAD(batch_queue, batch);
 
 TL_MUST struct batch	*batch_new(enum batch_kind kind, size_t room);
-/* Frees the events too, and fires nothing. */
+/* Frees the records too, and fires nothing. */
 void			 batch_free(struct batch *b);
-void			 batch_add(struct batch *b, struct event *take_event);
+void			 batch_add(struct batch *b, struct record *take_record);
 /* Moves the second half to a new batch; NULL: memory is out, nothing changed.
  * n is at least 2. */
 TL_MUST struct batch	*batch_halve(struct batch *b);

@@ -26,7 +26,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "flow/batch.h"
-#include "flow/event.h"
+#include "flow/record.h"
 #include "flow/writer.h"
 #include "io/loop.h"
 
@@ -41,7 +41,7 @@ enum {
 struct source_queue {
 	TAILQ_ENTRY(source_queue) in_list;
 	TAILQ_ENTRY(source_queue) in_turn;	/* while something waits */
-	struct event_queue	 events;
+	struct record_queue	 events;
 	struct source_counts	 counts;
 	struct metric		*logged, *duplicates, *parked, *unavailable;	/* the table's */
 	char			 name[];
@@ -55,7 +55,7 @@ struct intake {
 	struct writer		*writers[MAX_WRITERS];	/* ours */
 	TAILQ_HEAD(, source_queue) sources;
 	TAILQ_HEAD(, source_queue) turn;	/* those with events, next one first */
-	struct event_queue	 parkings;
+	struct record_queue	 parkings;
 	struct batch_queue	 retries;	/* whole batches, tried before new ones */
 	size_t			 nwaiting;	/* events queued for a batch */
 	size_t			 bytes;		/* of all events we own */
@@ -104,7 +104,7 @@ count_fate(struct source_queue *q, enum fate_kind kind)
 
 /* Tells the submitter; the event stays ours. */
 static void
-tell(struct intake *in, struct event *e, const struct fate *fate)
+tell(struct intake *in, struct record *e, const struct fate *fate)
 {
 	if (e->is_given_up)
 		return;		/* was told already that it has to keep it */
@@ -114,7 +114,7 @@ tell(struct intake *in, struct event *e, const struct fate *fate)
 }
 
 static void
-give_up(struct intake *in, struct event *e)
+give_up(struct intake *in, struct record *e)
 {
 	const struct fate fate = { FATE_UNAVAILABLE, e->id };
 
@@ -131,11 +131,11 @@ drop_batch(struct intake *in, struct batch *b)
 
 /* ---- filling batches ---- */
 
-static struct event *
+static struct record *
 next_event(struct intake *in)
 {
 	struct source_queue *q = TAILQ_FIRST(&in->turn);
-	struct event *e = TAILQ_FIRST(&q->events);
+	struct record *e = TAILQ_FIRST(&q->events);
 
 	TAILQ_REMOVE(&q->events, e, in_queue);
 	TAILQ_REMOVE(&in->turn, q, in_turn);
@@ -159,7 +159,7 @@ batch_room(const struct intake *in, size_t nwaiting)
 }
 
 static struct batch *
-take_events(struct intake *in)
+take_records(struct intake *in)
 {
 	struct batch *b;
 
@@ -174,7 +174,7 @@ take_events(struct intake *in)
 static struct batch *
 take_parkings(struct intake *in)
 {
-	struct event *e;
+	struct record *e;
 	struct batch *b;
 
 	if (TAILQ_EMPTY(&in->parkings))
@@ -208,7 +208,7 @@ take_batch(struct intake *in)
 
 	if (b == NULL)
 		b = take_parkings(in);
-	return b != NULL ? b : take_events(in);
+	return b != NULL ? b : take_records(in);
 }
 
 static void
@@ -266,7 +266,7 @@ halve(struct intake *in, struct batch *b)
 static void
 park_refused(struct intake *in, struct batch *b, const struct write_failure *why)
 {
-	struct event *e = b->events[0];
+	struct record *e = b->records[0];
 	char id[UUID_TEXT_SIZE];
 
 	uuid_text(e->id, id);
@@ -329,7 +329,7 @@ on_done(void *owner, struct batch *b, const struct write_failure *why)
 		return;
 	}
 	for (size_t i = 0; i < b->n; i++)
-		tell(in, b->events[i], &b->fates[i]);
+		tell(in, b->records[i], &b->fates[i]);
 	drop_batch(in, b);
 }
 
@@ -359,15 +359,15 @@ static void
 give_up_batch(struct intake *in, struct batch *b, int64_t before_us)
 {
 	for (size_t i = 0; i < b->n; i++)
-		if (b->events[i]->queued_us < before_us && !b->events[i]->is_given_up)
-			give_up(in, b->events[i]);
+		if (b->records[i]->queued_us < before_us && !b->records[i]->is_given_up)
+			give_up(in, b->records[i]);
 }
 
 /* Nobody was acknowledged: what was given up before a writer took it is dropped. */
 static void
 expire_queue(struct intake *in, struct source_queue *q, int64_t before_us)
 {
-	struct event *e;
+	struct record *e;
 
 	while ((e = TAILQ_FIRST(&q->events)) != NULL && e->queued_us < before_us) {
 		TAILQ_REMOVE(&q->events, e, in_queue);
@@ -377,7 +377,7 @@ expire_queue(struct intake *in, struct source_queue *q, int64_t before_us)
 		in->nwaiting--;
 		in->bytes -= e->bytes;
 		give_up(in, e);
-		event_free(e);
+		record_free(e);
 	}
 }
 
@@ -399,13 +399,13 @@ expire_retries(struct intake *in, int64_t before_us)
 static void
 expire_parkings(struct intake *in, int64_t before_us)
 {
-	struct event *e;
+	struct record *e;
 
 	while ((e = TAILQ_FIRST(&in->parkings)) != NULL && e->queued_us < before_us) {
 		TAILQ_REMOVE(&in->parkings, e, in_queue);
 		in->bytes -= e->bytes;
 		give_up(in, e);
-		event_free(e);
+		record_free(e);
 	}
 }
 
@@ -456,13 +456,13 @@ takes_events(struct intake *in, size_t bytes, struct err *err)
 }
 
 static bool
-admit(struct intake *in, struct source_queue *q, struct event *e, struct receipt *r,
+admit(struct intake *in, struct source_queue *q, struct record *e, struct receipt *r,
     struct err *err)
 {
 	if (e == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	if (!takes_events(in, e->bytes, err)) {
-		event_free(e);
+		record_free(e);
 		metric_add(q->unavailable, 1);
 		q->counts.unavailable++;
 		return false;
@@ -479,7 +479,7 @@ bool
 intake_submit(struct intake *in, struct source_queue *q, const struct interaction *i,
     struct receipt *r, struct err *err)
 {
-	struct event *e = event_new(i);
+	struct record *e = record_new(i);
 
 	if (!admit(in, q, e, r, err))
 		return false;
@@ -495,7 +495,7 @@ bool
 intake_park(struct intake *in, struct source_queue *q, const struct parking *p,
     struct receipt *r, struct err *err)
 {
-	struct event *e = event_new_parking(p);
+	struct record *e = record_new_parking(p);
 
 	if (!admit(in, q, e, r, err))
 		return false;
@@ -555,7 +555,7 @@ oldest_us(const struct intake *in)
 	const struct source_queue *q;
 
 	TAILQ_FOREACH(q, &in->turn, in_turn) {
-		const struct event *e = TAILQ_FIRST(&q->events);
+		const struct record *e = TAILQ_FIRST(&q->events);
 
 		oldest = e->queued_us < oldest ? e->queued_us : oldest;
 	}
@@ -634,13 +634,13 @@ intake_new(struct loop *l, const struct intake_conf *conf, struct err *err)
 }
 
 static void
-free_events(struct event_queue *queue)
+free_events(struct record_queue *queue)
 {
-	struct event *e;
+	struct record *e;
 
 	while ((e = TAILQ_FIRST(queue)) != NULL) {
 		TAILQ_REMOVE(queue, e, in_queue);
-		event_free(e);
+		record_free(e);
 	}
 }
 

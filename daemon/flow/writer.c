@@ -28,6 +28,7 @@
 #include "flow/batch.h"
 #include "io/loop.h"
 #include "io/pg_conn.h"
+#include "model/row.h"
 
 enum { STALL_MS = 10000 };	/* a server that says nothing for so long is given up */
 

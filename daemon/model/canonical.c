@@ -10,6 +10,7 @@
 
 #include <json-c/json.h>
 
+#include "base/buf.h"
 #include "base/json.h"
 
 enum where { OF_EVENT = 1, OF_PARTY = 2 };	/* OF_PARTY: also of the event, as its customer */

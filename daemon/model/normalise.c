@@ -15,12 +15,9 @@
 #include "model/dedupe.h"
 #include "model/source.h"
 
-enum {
-	ATTRIBUTES_MAX_BYTES	= 1024 * 1024,
-	FUTURE_US		= 86400 * 1000000LL,
-	MAX_SCORE		= 100,
-};
+enum { ATTRIBUTES_MAX_BYTES = 1024 * 1024, MAX_SCORE = 100 };
 
+static const int64_t future_us = 86400 * 1000000LL;	/* a clock gone wrong beyond it */
 static const int64_t pg_epoch_s = 946684800;
 
 const char *const channel_names[] = { "email", "call", "form", "web", "sms", "chat", "social",
@@ -138,7 +135,7 @@ read_occurred(struct work *w, struct str s)
 	if (!when_parse(s, &at_us))
 		return false;
 	w->out->occurred_us = at_us;
-	if (at_us <= w->out->received_us + FUTURE_US)
+	if (at_us <= w->out->received_us + future_us)
 		return true;
 	/* A clock gone wrong: such an event would top every time line for ever. */
 	w->out->occurred_us = w->out->received_us;
@@ -269,7 +266,7 @@ read_columns(struct work *w, struct err *err)
 {
 	w->out->occurred_us = w->out->received_us;
 	for (enum column c = 0; c < COL_NCOLUMNS; c++)
-		if (w->draft->column[c].p != NULL && !read_column(w, c, err))
+		if (w->draft->column[c].n > 0 && !read_column(w, c, err))
 			return false;
 	return fill_defaults(w, err);
 }
@@ -387,7 +384,7 @@ set_key(struct work *w)
 		.idempotency_key = w->origin->idempotency_key,
 		.index = w->origin->index,
 		.raw = w->origin->raw,
-		.has_own_time = w->draft->column[COL_OCCURRED_AT].p != NULL,
+		.has_own_time = w->draft->column[COL_OCCURRED_AT].n > 0,
 		.id = w->origin->id,
 	};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One interaction or parking as one block of memory that owns all its bytes. */
-#include "flow/event.h"
+#include "flow/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ cut_str(struct cutter *c, struct str s)
 }
 
 static void
-cut_parties(struct cutter *c, struct event *e, const struct interaction *i)
+cut_parties(struct cutter *c, struct record *e, const struct interaction *i)
 {
 	e->nparties = i->nparties;
 	e->parties = cut(c, i->nparties * sizeof(*e->parties));
@@ -74,7 +74,7 @@ cut_parties(struct cutter *c, struct event *e, const struct interaction *i)
 static size_t
 size_of(const struct interaction *i, size_t row_len)
 {
-	size_t n = sizeof(struct event) + row_len + i->payload.n + i->raw.n +
+	size_t n = sizeof(struct record) + row_len + i->payload.n + i->raw.n +
 	    i->content_type.n + i->source->name.n;
 
 	for (size_t k = 0; k < i->nparties; k++) {
@@ -89,7 +89,7 @@ size_of(const struct interaction *i, size_t row_len)
 }
 
 static void
-fill(struct event *e, struct cutter *c, const struct interaction *i, struct str row)
+fill(struct record *e, struct cutter *c, const struct interaction *i, struct str row)
 {
 	e->id = i->id;
 	e->key = i->key;
@@ -109,12 +109,12 @@ fill(struct event *e, struct cutter *c, const struct interaction *i, struct str 
 	e->content_type = cut_str(c, i->content_type);
 }
 
-struct event *
-event_new(const struct interaction *i)
+struct record *
+record_new(const struct interaction *i)
 {
 	static struct buf row;		/* kept: most rows fit without asking for memory */
 	struct cutter c;
-	struct event *e;
+	struct record *e;
 
 	row.max = ROW_MAX_BYTES;
 	buf_clear(&row);
@@ -123,23 +123,23 @@ event_new(const struct interaction *i)
 	e = buf_ok(&row) ? malloc(c.left) : NULL;
 	if (e == NULL)
 		return NULL;
-	*e = (struct event){ .bytes = c.left };
+	*e = (struct record){ .bytes = c.left };
 	c.next = (char *)(e + 1);
 	c.left -= sizeof(*e);
 	fill(e, &c, i, buf_str(&row));
 	return e;
 }
 
-struct event *
-event_new_parking(const struct parking *p)
+struct record *
+record_new_parking(const struct parking *p)
 {
-	size_t bytes = sizeof(struct event) + p->source.n + p->raw.n + p->content_type.n;
-	struct event *e = malloc(bytes);
+	size_t bytes = sizeof(struct record) + p->source.n + p->raw.n + p->content_type.n;
+	struct record *e = malloc(bytes);
 	struct cutter c = { (char *)(e + 1), bytes - sizeof(*e) };
 
 	if (e == NULL)
 		return NULL;
-	*e = (struct event){ .bytes = bytes, .id = p->id, .key = p->key };
+	*e = (struct record){ .bytes = bytes, .id = p->id, .key = p->key };
 	e->source = cut_str(&c, p->source);
 	e->raw = cut_str(&c, p->raw);
 	e->content_type = cut_str(&c, p->content_type);
@@ -148,7 +148,7 @@ event_new_parking(const struct parking *p)
 }
 
 void
-event_free(struct event *e)
+record_free(struct record *e)
 {
 	if (e != NULL && e->receipt != NULL)
 		receipt_forget(e->receipt);

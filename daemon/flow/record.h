@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TL_FLOW_EVENT_H
-#define TL_FLOW_EVENT_H
+#ifndef TL_FLOW_RECORD_H
+#define TL_FLOW_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,8 +19,8 @@ struct source_queue;
 /* One interaction on its way into the log, or one parking on its way among the
  * parked: a single block of memory that owns all its bytes.  The row is serialised
  * once, when it is submitted. */
-struct event {
-	TAILQ_ENTRY(event)	 in_queue;
+struct record {
+	TAILQ_ENTRY(record)	 in_queue;
 	struct receipt		*receipt;	/* the submitter's; NULL: nobody waits */
 	struct source_queue	*queue;		/* intake's: whose turn and counts */
 	struct uuid		 id;
@@ -44,11 +44,11 @@ struct event {
 	char			 sqlstate[6];	/* "" when PostgreSQL was not asked */
 };
 
-TAILQ_HEAD(event_queue, event);
+TAILQ_HEAD(record_queue, record);
 
 /* NULL when memory is out. */
-TL_MUST struct event	*event_new(const struct interaction *i);
-TL_MUST struct event	*event_new_parking(const struct parking *p);
-void			 event_free(struct event *e);	/* accepts NULL; fires nothing */
+TL_MUST struct record	*record_new(const struct interaction *i);
+TL_MUST struct record	*record_new_parking(const struct parking *p);
+void			 record_free(struct record *e);	/* accepts NULL; fires nothing */
 
 #endif
