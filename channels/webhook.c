@@ -24,7 +24,7 @@
 #include "model/mapping.h"
 #include "model/normalise.h"
 
-enum { ITEM_MAX_DEPTH = 100 };
+enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024 };
 
 struct webhook_conf {
 	int				 verify;	/* enum signature_scheme */
@@ -303,7 +303,35 @@ take_body(struct webhook *w, struct http_request *req)
 	reading_fini(&r);
 }
 
-/* The token may stand behind the source's path: /in/{source}/{token}. */
+/* The token may stand behind the source's path: /in/{source}/{token}, with its odd
+ * characters percent-encoded (RFC 3986 2.1).  false: a bad escape, or too long. */
+static bool
+path_token(struct str rest, char *room, size_t size, struct str *ret)
+{
+	size_t n = 0;
+
+	*ret = STR_NONE;
+	if (rest.n < 2)
+		return true;
+	for (size_t i = 1; i < rest.n; i++) {
+		int high, low;
+
+		if (n == size)
+			return false;
+		room[n++] = rest.p[i];
+		if (rest.p[i] != '%')
+			continue;
+		high = i + 2 < rest.n ? str_hex_digit(rest.p[i + 1]) : -1;
+		low = i + 2 < rest.n ? str_hex_digit(rest.p[i + 2]) : -1;
+		if (high < 0 || low < 0)
+			return false;
+		room[n - 1] = (char)(high << 4 | low);
+		i += 2;
+	}
+	*ret = (struct str){ room, n };
+	return true;
+}
+
 static void
 webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 {
@@ -314,10 +342,12 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	};
 	struct webhook *w = channel_priv(ch);
 	const struct http_message *m = http_request_message(req);
-	struct str token = rest.n > 1 && rest.p[0] == '/' ? str_skip(rest, 1) : STR_NONE;
+	char room[TOKEN_MAX_BYTES];
+	struct str token;
 	const char *check;
 
-	if (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN)
+	if (!path_token(rest, room, sizeof(room), &token) ||
+	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
 	else if (!str_eq(m->method, STR("POST")))
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));

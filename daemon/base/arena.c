@@ -36,7 +36,8 @@ arena_alloc(struct arena *a, size_t n)
 
 	if (!size_add(n, ALIGN_BYTES - 1, &whole))
 		return NULL;
-	whole &= ~(size_t)(ALIGN_BYTES - 1);
+	/* Even nothing gets a place of its own, so that NULL only means no memory. */
+	whole = whole == ALIGN_BYTES - 1 ? ALIGN_BYTES : whole & ~(size_t)(ALIGN_BYTES - 1);
 	if (whole > a->left && !add_block(a, whole))
 		return NULL;
 	p = a->next;

@@ -58,6 +58,13 @@ str_to_i64(struct str s, int64_t min, int64_t max, int64_t *ret_out)
 	return true;
 }
 
+int
+str_hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+	    c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* Length of the well-formed sequence at p, 0 when there is none. */
 static size_t
 utf8_length(const unsigned char *p, size_t n)

@@ -70,6 +70,8 @@ bool	 str_eq_nocase(struct str a, struct str b);
 struct str str_trim(struct str s);
 /* The whole of s as decimal digits, with an optional sign, within min..max. */
 TL_MUST bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *ret_out);
+/* Value of a hexadecimal digit in either case; -1: it is none. */
+int	 str_hex_digit(char c);
 /* Well-formed UTF-8 (RFC 3629); *ret_at is the offset of the first bad byte. */
 TL_MUST bool str_is_utf8(struct str s, size_t *ret_at);
 /* The longest prefix of at most max bytes that does not cut a character. */

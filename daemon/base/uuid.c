@@ -82,13 +82,6 @@ uuid_text(struct uuid id, char out[UUID_TEXT_SIZE])
 	*at = '\0';
 }
 
-static int
-digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-	    c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool
 uuid_parse(struct str s, struct uuid *ret_id)
 {
@@ -103,8 +96,8 @@ uuid_parse(struct str s, struct uuid *ret_id)
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			if (s.p[at++] != '-')
 				return false;
-		high = digit(s.p[at++]);
-		low = digit(s.p[at++]);
+		high = str_hex_digit(s.p[at++]);
+		low = str_hex_digit(s.p[at++]);
 		if (high < 0 || low < 0)
 			return false;
 		id.b[i] = (uint8_t)(high << 4 | low);
