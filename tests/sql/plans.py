@@ -1,1 +1,149 @@
-def test(): pass
+# SPDX-License-Identifier: Apache-2.0
+"""With a million rows and fresh statistics no hot statement reads a table whole.
+The plans are those that ran: auto_explain reports each statement nested in the
+functions to us as a message, while we call them as the daemon does."""
+
+import collections
+import hashlib
+import os
+import re
+
+import harness
+from harness import SESSION, connect, one, rows, same
+from race import ACCEPT, PEOPLE, PREPARE, array
+
+# A plain client (psql, a report) asks for time lines with the server's settings.
+EXPLAIN = """LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;
+    SET auto_explain.log_nested_statements = on; SET client_min_messages = log"""
+TABLES = "interaction|document|participant|seen|identity|customer|merge|parked"
+# An index read from end to end is no better.
+WHOLE = re.compile(rf"(?:Seq Scan on |Index (?:Only )?Scan (?:Backward )?using \w+ on (?!.*\n +Index Cond))"
+                   rf"((?:{TABLES})\w*)")
+READS = re.compile(rf"(?:Scan.* on|Scan using \w+ on) ({TABLES})\w*")
+
+
+class Plans:
+    """The plans of the statements that one session runs."""
+
+    def __init__(self, db, *settings):
+        self.conn = connect(db)
+        for sql in settings + (EXPLAIN,):
+            rows(self.conn, sql)
+        self.conn.notices = collections.deque()  # of a list psycopg2 keeps 50
+
+    def of(self, sql, args=None):
+        """The result, and the plans of all that ran, as text."""
+        self.conn.notices.clear()
+        result = rows(self.conn, sql, args)
+        return result, [n for n in self.conn.notices if "plan:" in n]
+
+
+def query(plan):
+    return " ".join(re.search(r"Query Text: (.*)", plan, re.S).group(1).split())[:60]
+
+
+def check(what, plans, must_read, empty=()):
+    """No plan reads a table whole; and the plans seen are those that matter."""
+    whole = [(query(p), set(WHOLE.findall(p)) - set(empty)) for p in plans]
+    same(f"{what} reads no table whole", [w for w in whole if w[1]], [])
+    read = {table for p in plans for table in READS.findall(p)}
+    same(f"and does read {', '.join(sorted(must_read))}", set(must_read) - read, set())
+
+
+def accept(plans, mentions, keys="new", trusted=True):
+    """A batch of events, each of one party with these mentions of (kind, value, alt)."""
+    n = len(mentions)
+    flat = [(party, *m) for party, ms in enumerate(mentions, 1) for m in ms]
+    parties, kinds, vals, alts = zip(*flat)
+    result, seen = plans.of(ACCEPT, [
+        array(md5(keys + str(i)) for i in range(n)),
+        array(md5("id" + keys + str(i)) for i in range(n)), array([None] * n),
+        array(range(1, n + 1)), array([trusted] * n), array(parties), array(kinds), array(vals),
+        array(alts), array([None] * len(vals)), array(k == "email" for k in kinds)])
+    return result[0], seen
+
+
+def md5(text):
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def mail(n):
+    return ("email", f"person{n}@example.com", None)
+
+
+def phone(n, alt=None):
+    return ("phone", f"+316{n:08}", alt)
+
+
+def appending(db):
+    plans = Plans(db, SESSION, PREPARE)
+    known = [[mail(n)] for n in range(1, 1001)]
+    result, seen = accept(plans, known, "known")
+    same("a batch of known customers is all fresh", set(result[0]), {None})
+    check("it", seen, {"identity"})
+    _, seen = accept(plans, known, "known")
+    check("the same batch again", seen, {"seen"})
+    _, seen = accept(plans, [[mail(n), phone(n + 7)] for n in range(1, 1001)], "two")
+    check("known addresses with others' numbers", seen, {"identity", "customer", "merge"})
+    _, seen = accept(plans, [[mail(600000 + n), phone(600000 + n)] for n in range(1000)], "new")
+    check("a batch of new customers", seen, {"identity", "customer"})
+    _, seen = accept(plans, [[mail(n), mail(n + 2000)] for n in range(1000, 1500)], "join")
+    check("five hundred joins", seen, {"identity", "customer", "merge"})
+    _, seen = accept(plans, [[mail(700000 + n), phone(n)] for n in range(1000)], "weak", False)
+    check("unknown addresses beside known numbers from a weak source", seen,
+          {"identity", "customer"})
+    _, seen = accept(plans, [[mail(700000 + n)] for n in range(1000)], "hard")
+    check("the same from a strong source", seen, {"identity", "customer"})
+    _, seen = accept(plans, [[phone(900000 + n, f"+316{n:08}")] for n in range(1, 1001)], "alt")
+    check("numbers known by their other spelling", seen, {"identity"})
+
+    own, names = list(range(1, 1001)), array(['"{\\"name\\":\\"N\\"}"'] * 1000)
+    _, seen = plans.of("SELECT touchlog.profile(%s, %s, %s)", [array(own), names, array("f" * 1000)])
+    check("filling a thousand profiles", seen, {"customer"})
+    at = "2026-01-01"
+    _, seen = plans.of(PEOPLE, [array([md5("p")]), array([at]), "{1}", "{2}", "{cc}"])
+    same("participants are put in by one statement", len(seen), 1)
+    plans.conn.close()
+
+
+def beside(db):
+    plans = Plans(db, SESSION)
+    _, seen = plans.of("SELECT touchlog.prune_seen(%s, 1000)", [md5("half way")])
+    check("pruning a bite of keys", seen, {"seen"})
+    rows(plans.conn, "UPDATE touchlog.cluster SET system_identifier = 1")
+    _, seen = plans.of("SELECT touchlog.adopt_cluster()")
+    check("adopting a cluster", seen, {"interaction"})
+    pair = one(plans.conn, "SELECT array[a_id, b_id] FROM touchlog.merge WHERE state = 'joined' LIMIT 1")
+    _, seen = plans.of("SELECT touchlog.split(%s, %s)", pair)
+    check("splitting two customers", seen, {"customer", "merge", "identity"})
+    _, seen = plans.of("SELECT touchlog.join_by_hand(%s, %s)", pair)
+    check("joining them again", seen, {"customer", "merge", "identity"})
+    plans.conn.close()
+
+
+def reading(db):
+    plans = Plans(db, "SET jit = off")
+    # Next month's partition has no rows: there every way is the same.
+    empty = [name for (name,) in rows(plans.conn, """SELECT relname FROM pg_class
+        WHERE relkind = 'r' AND relname ~ '^interaction_' AND pg_relation_size(oid) = 0""")]
+    found, seen = plans.of("SELECT * FROM touchlog.timeline WHERE customer_id = 1009"
+                           " ORDER BY occurred_at, id")
+    same("a time line has what its customers did and took part in",
+         sorted({r[2] for r in found}), ["cc", "customer"])
+    check("a time line, asked for by a plain client,", seen, {"interaction", "participant", "customer"},
+          empty)
+    plans.conn.close()
+
+
+def test():
+    db = harness.fresh("plans")
+    conn = connect(db)
+    rows(conn, harness.text(os.path.join(harness.HERE, "load.sql")))
+    same("a million rows each are there", rows(conn, """SELECT (SELECT count(*) FROM touchlog.interaction),
+        (SELECT count(*) FROM touchlog.seen), (SELECT count(*) FROM touchlog.identity)"""),
+        [(1000000, 1000000, 1000000)])
+    conn.close()
+    appending(db)
+    beside(db)
+    reading(db)
+    harness.drop(db)
