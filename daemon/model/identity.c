@@ -111,20 +111,22 @@ is_namespace(struct str s)
 	return true;
 }
 
-/* The kind in small letters as a whole: "External:Shop" and "external:shop" are one. */
-static bool
-read_kind(struct arena *a, struct str kind, struct mention *m)
+/* As a whole in small letters: "External:Shop" and "external:shop" are one. */
+bool
+identity_read_kind(struct arena *a, struct str kind, struct str *ret_kind,
+    enum identity_rank *ret_rank)
 {
-	struct str name, rest;
+	struct str whole = arena_lower(a, str_trim(kind)), rest = whole;
+	struct str name = str_cut(&rest, ':');
 
-	m->kind = arena_lower(a, str_trim(kind));
-	rest = m->kind;
-	name = str_cut(&rest, ':');
 	for (size_t i = 0; i < IDENTITY_NRANKS; i++) {
 		if (!str_eq(name, str_of(identity_rank_names[i])))
 			continue;
-		m->rank = (enum identity_rank)i;
-		return readers[i].has_namespace ? is_namespace(rest) : name.n == m->kind.n;
+		if (readers[i].has_namespace ? !is_namespace(rest) : name.n != whole.n)
+			return false;
+		*ret_kind = whole;
+		*ret_rank = (enum identity_rank)i;
+		return true;
 	}
 	return false;
 }
@@ -150,7 +152,7 @@ identity_read(struct arena *a, const struct identity_rules *rules, struct str ki
 	enum identity_fate fate;
 
 	raw = str_trim(raw);
-	if (!read_kind(a, kind, &m))
+	if (!identity_read_kind(a, kind, &m.kind, &m.rank))
 		return IDENTITY_BAD_KIND;
 	if (junk_is(m.rank, raw))
 		return IDENTITY_JUNK;

@@ -46,6 +46,10 @@ enum identity_fate {
 
 enum { IDENTITY_MAX_BYTES = 512 };
 
+/* The kind in small letters; false: no such kind, or one without its namespace. */
+TL_MUST bool identity_read_kind(struct arena *a, struct str kind, struct str *ret_kind,
+    enum identity_rank *ret_rank);
+
 /* One spelling for each address and number (DESIGN section 5).  The strs of
  * *ret point into the arena, into `kind` or into `raw`.  *ret is set only with IDENTITY_USED. */
 enum identity_fate identity_read(struct arena *a, const struct identity_rules *rules,

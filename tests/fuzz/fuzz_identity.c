@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as an identity, a time, a span or a number: nothing but a clean answer, and
- * what was normalised once stays as it is when it is normalised again. */
+/* Fuzzes identities, times, spans and amounts.  In a build directory of its own:
+ *
+ *	S='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=vptr'
+ *	../configure CC=clang CXX=clang++ && make SANITIZE="$S" tests/fuzz/fuzz_identity
+ *	tests/fuzz/fuzz_identity
+ *
+ * A value that was read once must read as itself. */
 #include <stdlib.h>
 
 #include "model/decimal.h"
