@@ -13,7 +13,10 @@
 #include "base/buf.h"
 #include "base/json_internal.h"
 
-/* Kept: making one costs as much as parsing a small document. */
+enum { KEPT_MAX_BYTES = 1 << 20 };
+
+/* Kept: making one costs as much as parsing a small document.  The loop's thread alone
+ * parses. */
 static struct json_tokener *tokener;
 
 static struct json_tokener *
@@ -28,6 +31,16 @@ ready_tokener(void)
 		json_tokener_reset(tokener);
 	}
 	return tokener;
+}
+
+/* The tokener's buffer is as long as the longest string it saw. */
+static void
+forget_large_buffer(struct str doc)
+{
+	if (doc.n <= KEPT_MAX_BYTES || tokener == NULL)
+		return;
+	json_tokener_free(tokener);
+	tokener = NULL;
 }
 
 /* JSON's own white space, which is less than str_trim()'s. */
@@ -87,8 +100,10 @@ parse_bytes(struct str doc, struct str original, struct json_scan *scan,
 	if (t == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	error = tokenise(t, doc, ret, &at);
-	if (error == json_tokener_success)
+	if (error == json_tokener_success) {
+		forget_large_buffer(doc);
 		return true;
+	}
 	/* Quoted numbers have moved what stands behind them: without the quotes the
 	 * error is the same, and its offset the sender's. */
 	if (doc.p != original.p) {
@@ -96,6 +111,7 @@ parse_bytes(struct str doc, struct str original, struct json_scan *scan,
 		if (tokenise(t, original, &o, &at) == json_tokener_success)
 			json_object_put(o);
 	}
+	forget_large_buffer(doc);
 	(void)err_set(err, ERR_INPUT, "not JSON: %s at byte %zu", json_tokener_error_desc(error),
 	    at);
 	return fail(scan, JSON_BROKEN, at);
@@ -108,7 +124,9 @@ json_parse_scanned(struct str doc, struct json_scan *scan, size_t max_depth,
 	struct buf quoted;
 	bool is_good;
 
-	if (scan->depth > max_depth || scan->depth > JSON_DEPTH_MAX) {
+	if (max_depth > JSON_DEPTH_MAX)
+		max_depth = JSON_DEPTH_MAX;
+	if (scan->depth > max_depth) {
 		(void)err_set(err, ERR_INPUT, "nested %zu deep, allowed is %zu", scan->depth,
 		    max_depth);
 		return fail(scan, JSON_UNFIT, 0);

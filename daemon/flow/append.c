@@ -64,14 +64,14 @@ append_fini(struct append *a)
 /* ---- accept() ---- */
 
 static void
-add_mention(struct pg_array *col, const struct mention *m, bool is_trusted)
+add_mention(struct pg_array *col, const struct mention *m)
 {
 	pg_array_i32(&col[ACCEPT_PARTIES], (int32_t)col[ACCEPT_TRUSTED].n);
 	pg_array_text(&col[ACCEPT_KINDS], m->kind);
 	pg_array_text(&col[ACCEPT_VALS], m->value);
 	pg_array_text(&col[ACCEPT_ALTS], m->alt);
 	pg_array_text(&col[ACCEPT_RAWS], m->raw);
-	pg_array_bool(&col[ACCEPT_STRONGS], is_trusted && m->is_strong_kind);
+	pg_array_bool(&col[ACCEPT_STRONGS], m->is_strong_kind);
 }
 
 static void
@@ -87,7 +87,7 @@ add_event(struct pg_array *col, const struct record *e)
 		pg_array_i32(&col[ACCEPT_EVENTS], (int32_t)col[ACCEPT_IDS].n);
 		pg_array_bool(&col[ACCEPT_TRUSTED], e->is_trusted);
 		for (size_t m = 0; m < e->parties[i].nmentions; m++)
-			add_mention(col, &e->parties[i].mentions[m], e->is_trusted);
+			add_mention(col, &e->parties[i].mentions[m]);
 	}
 }
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes scanning, parsing and splitting JSON.  In a build directory of its own:
- *
- *	../configure CC=clang CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' --enable-sanitizers
- *	make tests/fuzz/fuzz_json && tests/fuzz/fuzz_json
+/* Fuzzes scanning, parsing and splitting JSON.
  *
  * What is taken must be JSON for json-c as well, and an array must split into items that
  * are taken one by one. */

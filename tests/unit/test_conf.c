@@ -1331,7 +1331,8 @@ the_manual_page_shows_type_range_default_and_reload(void **state)
 	    "Where \\(aqthe\\(aq spool is.\n"));
 	assert_non_null(strstr(text.p, "(list of words of ingest, api, ops, default [ingest, ops], "
 	    "reloadable)"));
-	assert_non_null(strstr(text.p, ".TP\n.B type\n(one word of webhook, imap, form, required)"));
+	assert_non_null(strstr(text.p, ".TP\n.B type\n"
+	    "(one word of webhook, imap, form, required)"));
 	assert_non_null(strstr(text.p, ".B url\n(text, required, needs a restart)"));
 	buf_fini(&text);
 }

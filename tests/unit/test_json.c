@@ -84,7 +84,12 @@ assert_text_of(struct json_object *o, const char *pointer, const char *expected)
 
 /* ---- scan ---- */
 
-static const struct { const char *text; enum json_fault fault; size_t at; const char *why; } bad[] = {
+static const struct {
+	const char	*text;
+	enum json_fault	 fault;
+	size_t		 at;
+	const char	*why;		/* NULL: not looked at */
+} bad[] = {
 	{ "[\"\xff\"]", JSON_BROKEN, 2, "not JSON: a byte that is not UTF-8 at byte 2" },
 	{ "\"\x80\"", JSON_BROKEN, 1, NULL },
 	{ "\"\xc0\x80\"", JSON_BROKEN, 1, NULL },
@@ -247,6 +252,7 @@ nesting_beyond_the_limit_is_refused_before_anything_recurses(void **state)
 	assert_true(json_scan(doc, &scan, &err));
 	assert_int_equal(scan.depth, DEPTH);
 	assert_false(json_parse_scanned(doc, &scan, DEPTH, &o, &err));
+	assert_string_equal(err.text, "nested 10000 deep, allowed is 512");
 	assert_int_equal(scan.fault, JSON_UNFIT);
 	assert_null(o);
 }
@@ -458,6 +464,30 @@ a_document_of_nothing_but_wide_numbers_is_parsed(void **state)
 }
 
 static void
+a_document_of_megabytes_leaves_the_next_one_parsed(void **state)
+{
+	struct buf text;
+	struct json_object *o = NULL;
+
+	(void)state;
+	buf_init(&text, 8 << 20);
+	buf_text(&text, "\"");
+	while (text.n < 3 << 20)
+		buf_text(&text, "0123456789abcdef");
+	assert_false(json_parse(buf_str(&text), 1, &o, &err));
+	buf_text(&text, "\"");
+	assert_true(json_parse(buf_str(&text), 1, &o, &err));
+	assert_int_equal(json_object_get_string_len(o), text.n - 2);
+	json_object_put(o);
+	buf_text(&text, " x");
+	assert_false(json_parse(buf_str(&text), 1, &o, &err));
+	o = parsed("[7]");
+	assert_text_of(o, "/0", "7");
+	json_object_put(o);
+	buf_fini(&text);
+}
+
+static void
 escapes_and_pairs_become_utf8(void **state)
 {
 	struct json_object *o = parsed("[\"\\u00e9\\uD83D\\uDE00\\n\", \"\xc3\xa9\"]");
@@ -647,6 +677,7 @@ main(void)
 		cmocka_unit_test(only_numbers_that_would_change_become_strings),
 		cmocka_unit_test(digits_inside_strings_are_not_touched),
 		cmocka_unit_test(a_document_of_nothing_but_wide_numbers_is_parsed),
+		cmocka_unit_test(a_document_of_megabytes_leaves_the_next_one_parsed),
 		cmocka_unit_test(escapes_and_pairs_become_utf8),
 		cmocka_unit_test(items_of_an_array_are_the_bytes_that_were_sent),
 		cmocka_unit_test(what_is_no_array_has_no_items),
