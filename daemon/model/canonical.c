@@ -169,7 +169,7 @@ read_customer(struct reading *r, const struct member *m, struct json_object *v, 
 	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
 		if (!add_profile_field(r, json_object_iter_peek_name(&it),
 		    json_object_iter_peek_value(&it), err))
-			return false;
+			return err_in(err, "customer");
 	return true;
 }
 
