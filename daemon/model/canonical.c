@@ -176,7 +176,8 @@ add_profile_field(struct reading *r, const char *name, struct json_object *v, st
 static bool
 read_customer(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	return wants_object(m->name, v, err) && each_member(r, v, add_profile_field, err);
+	return wants_object(m->name, v, err) &&
+	    (each_member(r, v, add_profile_field, err) || err_in(err, "customer"));
 }
 
 /* A participant's own name. */

@@ -381,6 +381,19 @@ class Daemon:
         return self.post(source, "".join(json.dumps(e) + "\n" for e in events),
                          {"Content-Type": "application/x-ndjson", **(headers or {})})
 
+    def log_event(self, source, event, headers=None):
+        """Posts one event, demands that it is logged as a new one, and returns its row."""
+        a = self.post(source, event, headers)
+        assert a.status == 200 and a.json()["status"] == "logged", a
+        return self.row(a.json()["id"])
+
+    def row(self, event_id):
+        """The interaction's columns; times are seconds since 1970."""
+        (row,) = self.database.rows(
+            "SELECT *, extract(epoch FROM received_at) AS received_at, extract(epoch FROM occurred_at) AS occurred_at"
+            f" FROM touchlog.interaction WHERE id = '{event_id}'")
+        return row
+
     def get(self, path, listener="ops", headers=None):
         return request(self.ports[listener], "GET", path, headers=headers)
 
