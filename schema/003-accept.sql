@@ -310,8 +310,9 @@ BEGIN
 	  AND CASE WHEN firm THEN h AND a_hard AND trusted[p]
 	      WHEN trusted[p] THEN a_hard OR a_firm
 	      ELSE a_hard AND NOT named END
-	  AND NOT EXISTS (SELECT FROM touchlog.merge x WHERE x.a_id = least(r.a, c)
-	      AND x.b_id = greatest(r.a, c) AND x.state <> 'joined')
+	  -- Not as NOT EXISTS, which becomes a join that may read the whole table.
+	  AND coalesce((SELECT x.state FROM touchlog.merge x WHERE x.a_id = least(r.a, c)
+	      AND x.b_id = greatest(r.a, c)), 'joined') = 'joined'
 	ORDER BY p, n;
 END $$;
 

@@ -27,6 +27,7 @@ COPY = """COPY touchlog.interaction (id, received_at, occurred_at, customer_id, 
 PEOPLE = """INSERT INTO touchlog.participant SELECT * FROM unnest(%s::uuid[], %s::timestamptz[],
     %s::bigint[], %s::bigint[], %s::text[]) ON CONFLICT DO NOTHING"""
 RETRY = ("40P01", "40001")
+TRIES = 20
 
 
 class Event:
@@ -111,7 +112,7 @@ class Daemon:
             rows(self.conn, PEOPLE, [array(column) for column in zip(*people)])
 
     def append(self, events):
-        while True:
+        for left in reversed(range(TRIES)):
             try:
                 rows(self.conn, "BEGIN")
                 stands, own, txid = self.accept(events)
@@ -119,7 +120,7 @@ class Daemon:
                 rows(self.conn, "COMMIT")
                 break
             except psycopg2.Error as e:
-                if e.pgcode not in RETRY:
+                if e.pgcode not in RETRY or left == 0:
                     raise
                 rows(self.conn, "ROLLBACK")
                 self.report["again"] += 1
@@ -183,7 +184,7 @@ def race(conns, n, batch, people, new=0, phone=40, mixed=0, companion=20, overla
     for d in daemons:
         d.join()
     if any(d.exitcode != 0 for d in daemons):
-        raise SystemExit("a connection of the race failed")
+        raise RuntimeError("a connection of the race failed, its traceback stands above")
     all_reports = [reports.get() for _ in daemons]
     total = {key: sum(r[key] for r in all_reports) for key in all_reports[0]}
     harness.say(f"#   batch={batch} {total}")
