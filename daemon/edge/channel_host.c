@@ -440,7 +440,8 @@ may_log(struct channel_host *h)
 }
 
 void
-channel_refused(struct channel *ch, struct uuid request, const char *check, size_t bytes)
+channel_refused(struct channel *ch, struct uuid request, int status, const char *check,
+    size_t bytes)
 {
 	struct source_record *r = ch->record;
 	char id[UUID_TEXT_SIZE];
@@ -449,6 +450,7 @@ channel_refused(struct channel *ch, struct uuid request, const char *check, size
 	r->refusals[r->next_refusal] = (struct refusal){ request, clock_now_us(), check, bytes };
 	r->next_refusal = (r->next_refusal + 1) % NREFUSALS;
 	metric_add(metric_get(METRIC_REFUSED, r->name, check), 1);
+	request_ring_add(ch->host->ring, request, r->name, status, NULL, 0);
 	if (!may_log(ch->host))
 		return;
 	uuid_text(request, id);
