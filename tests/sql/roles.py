@@ -100,7 +100,7 @@ def daemon(db):
     same("every function is either its own or closed", rows(admin, """
         SELECT proname FROM pg_proc p WHERE pronamespace = 'touchlog'::regnamespace
             AND has_function_privilege('touchlog_daemon', oid, 'EXECUTE')
-            AND proname NOT IN ('accept', 'at') AND proname <> ALL (%s)
+            AND proname NOT IN ('accept', 'append', 'at') AND proname <> ALL (%s)
         UNION SELECT proname FROM pg_proc p, pg_roles r
         WHERE pronamespace = 'touchlog'::regnamespace AND r.rolname = 'touchlog_reader'
             AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND proname <> 'at'""",
