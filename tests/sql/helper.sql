@@ -37,14 +37,15 @@ BEGIN
 		FOR p IN SELECT * FROM jsonb_array_elements(e->'parties') LOOP
 			events := events || n;
 			trusted := trusted || NOT (e ? 'weak');
-			first := first || CASE WHEN p = '[]' THEN NULL ELSE cardinality(vals) + 1 END;
+			first := first || CASE WHEN p <> '[]' THEN cardinality(vals) + 1 END;
 			FOR m IN SELECT * FROM jsonb_array_elements(p) LOOP
 				parties := parties || cardinality(events);
 				kinds := kinds || (m->>0);
 				vals := vals || (m->>1);
 				alts := alts || (m->>2);
 				raws := raws || NULL::text;
-				strongs := strongs || (m->>0 ~ '^(email|external:)' AND m->>1 !~ '^info@');
+				strongs := strongs ||
+				    (m->>0 ~ '^(email|external:)' AND m->>1 !~ '^info@');
 			END LOOP;
 		END LOOP;
 	END LOOP;
@@ -60,8 +61,8 @@ BEGIN
 		FOR k IN 1 .. cardinality(events) LOOP
 			CONTINUE WHEN events[k] <> i;
 			IF seen_customer THEN
-				INSERT INTO touchlog.participant VALUES (ids[i], touchlog.at(ids[i]), who,
-				    coalesce(r.own[first[k]], 0), 'cc') ON CONFLICT DO NOTHING;
+				INSERT INTO touchlog.participant VALUES (ids[i], touchlog.at(ids[i]),
+				    who, coalesce(r.own[first[k]], 0), 'cc') ON CONFLICT DO NOTHING;
 			ELSE
 				who := coalesce(r.own[first[k]], 0);
 			END IF;
@@ -76,13 +77,15 @@ BEGIN
 END $$;
 
 -- Shorthand: one event with one party.  t.one('order', 'email a@x', 'phone 1 01')
+CREATE FUNCTION t.event(name text, who text[]) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('name', name, 'parties', jsonb_build_array(
+	    (SELECT jsonb_agg(to_jsonb(string_to_array(w, ' '))) FROM unnest(who) w)))
+$$;
 CREATE FUNCTION t.one(name text, VARIADIC who text[]) RETURNS text LANGUAGE sql AS $$
-	SELECT t.log(jsonb_build_array(jsonb_build_object('name', name, 'parties',
-	    jsonb_build_array((SELECT jsonb_agg(to_jsonb(string_to_array(w, ' '))) FROM unnest(who) w)))))
+	SELECT t.log(jsonb_build_array(t.event(name, who)))
 $$;
 CREATE FUNCTION t.weak(name text, VARIADIC who text[]) RETURNS text LANGUAGE sql AS $$
-	SELECT t.log(jsonb_build_array(jsonb_build_object('name', name, 'weak', true, 'parties',
-	    jsonb_build_array((SELECT jsonb_agg(to_jsonb(string_to_array(w, ' '))) FROM unnest(who) w)))))
+	SELECT t.log(jsonb_build_array(t.event(name, who) || '{"weak": true}'))
 $$;
 
 CREATE FUNCTION t.own(val text) RETURNS bigint LANGUAGE sql AS
