@@ -216,7 +216,7 @@ SELECT touchlog.make_partitions();
 -- what is parked it changes only through functions.  Originals it only writes.
 GRANT INSERT ON touchlog.interaction, touchlog.document, touchlog.participant TO touchlog_daemon;
 GRANT SELECT ON touchlog.interaction, touchlog.participant, touchlog.customer, touchlog.identity,
-    touchlog.merge, touchlog.seen, touchlog.parked TO touchlog_daemon;
+    touchlog.merge, touchlog.seen, touchlog.cluster, touchlog.parked TO touchlog_daemon;
 GRANT SELECT ON touchlog.interaction, touchlog.document, touchlog.participant, touchlog.customer,
     touchlog.identity, touchlog.merge, touchlog.customer_change, touchlog.seen, touchlog.cluster,
     touchlog.parked TO touchlog_reader;

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- min_binary: 6
+-- min_binary: 1
 --
 -- The whole append transaction in one call, so that a batch costs one round trip:
 -- accept(), store, participants, profiles, match().

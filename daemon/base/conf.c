@@ -132,13 +132,14 @@ conf_arena(struct conf *c)
 	return &c->arena;
 }
 
-struct conf *
-conf_load(const char *path, const struct conf_key *keys, void *out)
+static struct conf *
+load(const char *path, const struct conf_key *keys, void *out, bool skips_secrets)
 {
 	struct conf *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
+	c->skips_secrets = skips_secrets;
 	c->files_end = &c->files;
 	c->path = conf_copy(c, str_of(path)).p;
 	if (c->path != NULL)
@@ -150,6 +151,18 @@ conf_load(const char *path, const struct conf_key *keys, void *out)
 		return NULL;
 	}
 	return c;
+}
+
+struct conf *
+conf_load(const char *path, const struct conf_key *keys, void *out)
+{
+	return load(path, keys, out, false);
+}
+
+struct conf *
+conf_load_without_secrets(const char *path, const struct conf_key *keys, void *out)
+{
+	return load(path, keys, out, true);
 }
 
 const struct conf_node *

@@ -88,6 +88,10 @@ struct conf_key {
  * returns a conf unless memory is out; it holds *every* error found.  `out` was
  * zeroed by the caller and points into the conf afterwards. */
 TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, void *out);
+/* The same, but a fixed text stands for each secret: for programs that need none, and
+ * whose user may not be allowed to read them. */
+TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct conf_key *keys,
+			    void *out);
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);

@@ -64,6 +64,7 @@ struct conf {
 	size_t			 nfiles;
 	struct conf_lines	 errors, warnings;
 	bool			 is_partial;	/* something could not be read */
+	bool			 skips_secrets;
 	bool			 no_memory;
 };
 

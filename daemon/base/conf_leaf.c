@@ -219,6 +219,10 @@ read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 
 	if (!conf_want_text(w, n, "file:PATH, env:NAME, cred:NAME, or a list of them"))
 		return false;
+	if (w->c->skips_secrets) {
+		*ret = STR("(this secret was not read)");
+		return true;
+	}
 	if (!conf_secret_in(&w->c->arena, folder_of(w->c, n), n->text, &secret)) {
 		conf_wrong(w, n, "%s", secret.why);
 		return false;

@@ -254,20 +254,33 @@ judge(struct config *c)
 		conf_complain(c->conf, NULL, "listeners: at least one is needed");
 }
 
-struct config *
-config_load(const char *path)
+static struct config *
+load(const char *path,
+    struct conf *(*read)(const char *path, const struct conf_key *keys, void *out))
 {
 	struct config *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	c->conf = conf_load(path, config_keys, c);
+	c->conf = read(path, config_keys, c);
 	if (c->conf == NULL) {
 		free(c);
 		return NULL;
 	}
 	judge(c);
 	return c;
+}
+
+struct config *
+config_load(const char *path)
+{
+	return load(path, conf_load);
+}
+
+struct config *
+config_load_without_secrets(const char *path)
+{
+	return load(path, conf_load_without_secrets);
 }
 
 void

@@ -48,6 +48,8 @@ extern const struct conf_key config_keys[];
 /* Loads and judges the file: also what the channel types say of their sources.  Always
  * returns a config unless memory is out: look at conf_errors(c->conf). */
 TL_MUST struct config	*config_load(const char *path);
+/* The same without the secrets, for the command line: it proves nothing to anybody. */
+TL_MUST struct config	*config_load_without_secrets(const char *path);
 void			 config_free(struct config *c);	/* accepts NULL */
 /* Errors and warnings, a line each, on stderr. */
 void			 config_print(const struct config *c);

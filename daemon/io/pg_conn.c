@@ -20,13 +20,12 @@
 #include "base/str.h"
 #include "io/loop.h"
 #include "io/pg_hosts.h"
+#include "io/schema_level.h"
 
 enum {
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MAX_MS	 = 5000,
 	CONNECT_MS	 = 10000,	/* all of it: resolving to the last statement */
-	SCHEMA_NEEDED	 = 6,		/* the newest migration this program relies on */
-	BINARY_LEVEL	 = 6,		/* what a migration's min_binary is compared with */
 };
 
 enum pg_state { PG_IDLE, PG_RESOLVING, PG_CONNECTING, PG_SESSION, PG_PREPARING, PG_UP, PG_NSTATES };
@@ -238,13 +237,7 @@ check_session(const PGresult *res, struct err *err)
 		    "could be lost; set it to on for this role", commit);
 	if (strcmp(PQgetvalue(res, 0, 1), "t") == 0)
 		return err_set(err, ERR_RETRY, "this server is a standby");
-	if (min_binary > BINARY_LEVEL)
-		return err_set(err, ERR_CONFIG, "the schema (%ld) needs a newer touchlogd; "
-		    "this one knows %d: upgrade it", min_binary, BINARY_LEVEL);
-	if (version < SCHEMA_NEEDED)
-		return err_set(err, ERR_CONFIG, "the schema is at %ld, this touchlogd needs %d: "
-		    "run touchlog migrate", version, SCHEMA_NEEDED);
-	return true;
+	return schema_level_check(version, min_binary, err);
 }
 
 static bool

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_CLI_COMMANDS_H
+#define TL_CLI_COMMANDS_H
+
+/* One line for each command: the only symbol of its file. */
+extern const struct command command_customer, command_migrate, command_parked, command_show,
+    command_source, command_tail, command_trace;
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configured sources by name; what a renamed one logged stands under its old names. */
+#include "cli/sources.h"
+
+#include "cli/db.h"
+#include "edge/config.h"
+#include "model/source.h"
+
+static bool
+had_name(const struct source *s, struct str name)
+{
+	for (size_t i = 0; i < s->was.n; i++)
+		if (str_eq(s->was.v[i], name))
+			return true;
+	return false;
+}
+
+const struct source *
+sources_find(const struct config *c, struct str name)
+{
+	const struct source *former = NULL;
+
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct source *s = c->sources.v[i].common;
+
+		if (str_eq(s->name, name))
+			return s;
+		if (had_name(s, name))
+			former = s;
+	}
+	return former;
+}
+
+void
+sources_names(const struct config *c, const char *name, struct buf *out)
+{
+	const struct source *s = sources_find(c, str_of(name));
+
+	buf_text(out, "{");
+	if (s == NULL)
+		db_array_item(out, str_of(name), true);
+	else
+		db_array_item(out, s->name, true);
+	for (size_t i = 0; s != NULL && i < s->was.n; i++)
+		db_array_item(out, s->was.v[i], false);
+	buf_add(out, "}", 2);		/* with its NUL */
+}

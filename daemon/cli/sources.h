@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TL_CLI_SOURCES_H
+#define TL_CLI_SOURCES_H
+
+#include "base/buf.h"
+#include "base/str.h"
+
+struct config;
+struct source;
+
+/* The source of that name, or that had it.  NULL: there is none. */
+const struct source *sources_find(const struct config *c, struct str name);
+/* All names it ever had, as a literal of PostgreSQL's text[], NUL-terminated; of a source
+ * that is not configured, its name alone. */
+void	sources_names(const struct config *c, const char *name, struct buf *out);
+
+#endif
