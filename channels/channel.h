@@ -80,8 +80,8 @@ bool		channel_within_rate(struct channel *ch, size_t n);
 void		channel_received(struct channel *ch, size_t nevents);
 /* One event, or the whole request, was not taken: `check` is one fixed word. */
 void		channel_rejected(struct channel *ch, const char *check);
-void		channel_refused(struct channel *ch, struct uuid request, const char *check,
-		    size_t bytes);
+void		channel_refused(struct channel *ch, struct uuid request, int status,
+		    const char *check, size_t bytes);
 /* The end of a request: a letter for each of its events (see request_ring.h). */
 void		channel_answered(struct channel *ch, struct uuid request, int status,
 		    const char *fates, size_t nfates);

@@ -364,7 +364,8 @@ post_refuse(struct channel *ch, struct http_request *take_req, int status, const
 		{ STR("Allow"), STR("POST") }, { STR_NONE, STR_NONE },
 	};
 
-	channel_refused(ch, http_request_id(take_req), check, http_request_body(take_req).n);
+	channel_refused(ch, http_request_id(take_req), status, check,
+	    http_request_body(take_req).n);
 	if (headers == NULL)
 		headers = status == 503 || status == 429 ? retry : status == 405 ? allow : NULL;
 	http_reply_problem(take_req, status, headers, detail);

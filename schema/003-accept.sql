@@ -81,7 +81,8 @@ CREATE FUNCTION touchlog.look_up(kinds text[], vals text[], sure boolean[],
     OUT own bigint[], OUT hard boolean[], OUT news boolean)
 LANGUAGE plpgsql AS $$
 BEGIN
-	SELECT array_agg(i.customer_id ORDER BY m.n), array_agg(coalesce(i.strong, false) ORDER BY m.n),
+	SELECT array_agg(i.customer_id ORDER BY m.n),
+	    array_agg(coalesce(i.strong, false) ORDER BY m.n),
 	    bool_or(m.val IS NOT NULL AND (i.customer_id IS NULL OR m.sure AND NOT i.strong))
 	INTO own, hard, news
 	FROM unnest(kinds, vals, sure) WITH ORDINALITY m(kind, val, sure, n)
@@ -145,7 +146,7 @@ BEGIN
 			f := same[n];
 			CONTINUE WHEN NOT strongs[n] OR vals[n] IS NULL;
 			IF own[f] IS NULL THEN
-				IF anchor IS NULL AND NOT strong_source AND cardinality(found) > 0 THEN
+				IF anchor IS NULL AND NOT strong_source AND found <> '{}' THEN
 					anchor := touchlog.first_provisional(found, firm);
 				END IF;
 				IF anchor IS NULL THEN
@@ -229,7 +230,8 @@ BEGIN
 	SELECT l.own, l.hard INTO theirs FROM touchlog.look_up(kinds, vals, hard) l;
 	FOR n IN 1 .. cardinality(own) LOOP
 		IF theirs.own[n] IS NULL AND vals[n] IS NOT NULL THEN
-			RAISE EXCEPTION 'an identity was forgotten meanwhile' USING ERRCODE = '40001';
+			RAISE EXCEPTION 'an identity was forgotten meanwhile'
+			    USING ERRCODE = '40001';
 		END IF;
 		own[n] := theirs.own[n];
 		hard[n] := hard[n] OR theirs.hard[n];
@@ -310,8 +312,9 @@ BEGIN
 	  AND CASE WHEN firm THEN h AND a_hard AND trusted[p]
 	      WHEN trusted[p] THEN a_hard OR a_firm
 	      ELSE a_hard AND NOT named END
-	  AND NOT EXISTS (SELECT FROM touchlog.merge x WHERE x.a_id = least(r.a, c)
-	      AND x.b_id = greatest(r.a, c) AND x.state <> 'joined')
+	  -- Not as NOT EXISTS, which becomes a join that may read the whole table.
+	  AND coalesce((SELECT x.state FROM touchlog.merge x WHERE x.a_id = least(r.a, c)
+	      AND x.b_id = greatest(r.a, c)), 'joined') = 'joined'
 	ORDER BY p, n;
 END $$;
 
@@ -511,6 +514,7 @@ BEGIN
 	SELECT array_agg(ids[u.e] ORDER BY u.n) INTO evidence
 	FROM unnest(events) WITH ORDINALITY u(e, n);
 	SELECT r.own, r.refused INTO own, refused
-	FROM touchlog.resolve(trusted, evidence, parties, kinds, vals, raws, strongs, merge_limit) r;
+	FROM touchlog.resolve(trusted, evidence, parties, kinds, vals, raws, strongs,
+	    merge_limit) r;
 END $$;
 GRANT EXECUTE ON FUNCTION touchlog.accept TO touchlog_daemon;

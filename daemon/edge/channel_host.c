@@ -129,7 +129,6 @@ record_of(struct channel_host *h, struct str name)
 	if (r == NULL)
 		return NULL;
 	memcpy(r->name, name.p, name.n);
-	r->received_metric = metric_get(METRIC_RECEIVED, r->name, NULL);
 	r->bucket_us = clock_mono_us();
 	r->bucket = 1e18;	/* full, whatever the rate */
 	TAILQ_INSERT_TAIL(&h->records, r, in_list);
@@ -159,8 +158,11 @@ channel_new(struct channel_host *h, struct generation *g, const struct conf_name
 	ch->source = named->common;
 	ch->conf = named->own;
 	ch->record = record_of(h, named->name);
-	if (ch->record != NULL)
+	if (ch->record != NULL) {
+		/* Got each time: a source that was removed comes back to the page thereby. */
+		ch->record->received_metric = metric_get(METRIC_RECEIVED, ch->record->name, NULL);
 		ch->queue = intake_queue(h->intake, ch->record->name);
+	}
 	g->nchannels++;
 	TAILQ_INSERT_TAIL(list, ch, in_list);
 	if (ch->queue == NULL)
@@ -177,6 +179,31 @@ retire_all(struct channels *list)
 	while ((ch = TAILQ_FIRST(list)) != NULL) {
 		TAILQ_REMOVE(list, ch, in_list);
 		retire(ch);
+	}
+}
+
+static struct channel *
+find(const struct channels *list, struct str name)
+{
+	struct channel *ch;
+
+	TAILQ_FOREACH(ch, list, in_list)
+		if (str_eq(ch->source->name, name))
+			return ch;
+	return NULL;
+}
+
+/* Else the age of its last success would grow, and raise alarms, for ever. */
+static void
+forget_removed(const struct channels *old, const struct channels *fresh)
+{
+	struct channel *ch;
+
+	TAILQ_FOREACH(ch, old, in_list) {
+		if (find(fresh, ch->source->name) != NULL)
+			continue;
+		intake_queue_retire(ch->queue);
+		metric_forget(ch->record->name);
 	}
 }
 
@@ -226,6 +253,7 @@ channel_host_use(struct channel_host *h, struct config *take_config, struct err 
 		free(g);		/* the config is the caller's again */
 		return false;
 	}
+	forget_removed(&h->channels, &fresh);
 	retire_all(&h->channels);
 	TAILQ_CONCAT(&h->channels, &fresh, in_list);
 	h->generation = g;
@@ -259,12 +287,7 @@ channel_host_config(const struct channel_host *h)
 struct channel *
 channel_host_find(struct channel_host *h, struct str name)
 {
-	struct channel *ch;
-
-	TAILQ_FOREACH(ch, &h->channels, in_list)
-		if (str_eq(ch->source->name, name))
-			return ch;
-	return NULL;
+	return find(&h->channels, name);
 }
 
 const struct channel_ops *
@@ -440,7 +463,8 @@ may_log(struct channel_host *h)
 }
 
 void
-channel_refused(struct channel *ch, struct uuid request, const char *check, size_t bytes)
+channel_refused(struct channel *ch, struct uuid request, int status, const char *check,
+    size_t bytes)
 {
 	struct source_record *r = ch->record;
 	char id[UUID_TEXT_SIZE];
@@ -449,6 +473,7 @@ channel_refused(struct channel *ch, struct uuid request, const char *check, size
 	r->refusals[r->next_refusal] = (struct refusal){ request, clock_now_us(), check, bytes };
 	r->next_refusal = (r->next_refusal + 1) % NREFUSALS;
 	metric_add(metric_get(METRIC_REFUSED, r->name, check), 1);
+	request_ring_add(ch->host->ring, request, r->name, status, NULL, 0);
 	if (!may_log(ch->host))
 		return;
 	uuid_text(request, id);

@@ -3,8 +3,8 @@
  * The running daemon: its parts, in the order in which they start, and what signals do.
  *
  * SIGHUP loads the configuration again: whole, or not at all.  SIGTERM and SIGINT stop
- * listening, answer what was begun (at most drain_timeout), and end; a second one ends
- * at once.
+ * listening, answer what was begun (at most drain_timeout, then with 503), and end; a
+ * second one ends at once.
  */
 #include "edge/daemon.h"
 
@@ -30,7 +30,11 @@
 #include "flow/keeper.h"
 #include "io/loop.h"
 
-enum { DRAIN_TICK_MS = 50, NSIGNALS = 3 };
+enum {
+	DRAIN_TICK_MS = 50,
+	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
+	NSIGNALS = 3,
+};
 
 struct daemon {
 	const char		*path;
@@ -46,6 +50,7 @@ struct daemon {
 	struct event		*drain;		/* looks whether all is answered */
 	int64_t			 drain_until_us;	/* clock_mono_us() */
 	bool			 is_draining;
+	bool			 has_given_up;	/* drain_timeout is over */
 };
 
 /* ---- reload ---- */
@@ -110,6 +115,14 @@ start_drain(struct daemon *d)
 	(void)event_add(d->drain, &tv);
 }
 
+/* What a writer still has in hand then, its sender was told to keep. */
+static bool
+is_drained(const struct daemon *d)
+{
+	return listeners_are_closed(d->listeners) &&
+	    (d->has_given_up || intake_is_empty(d->intake));
+}
+
 static void
 on_drain(evutil_socket_t fd, short what, void *arg)
 {
@@ -117,9 +130,17 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (clock_mono_us() >= d->drain_until_us ||
-	    (listeners_are_closed(d->listeners) && intake_is_empty(d->intake)))
+	if (is_drained(d)) {
 		loop_stop(d->loop);
+	} else if (clock_mono_us() < d->drain_until_us) {
+		return;
+	} else if (d->has_given_up) {
+		loop_stop(d->loop);
+	} else {
+		d->has_given_up = true;
+		d->drain_until_us = clock_mono_us() + LAST_ANSWERS_US;
+		intake_give_up(d->intake);
+	}
 }
 
 static void

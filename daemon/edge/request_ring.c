@@ -77,7 +77,8 @@ request_ring_add(struct request_ring *r, struct uuid id, const char *source, int
 			return;
 		r->far_bytes += nfates;
 	}
-	memcpy(e->far != NULL ? e->far : e->near, fates, nfates);
+	if (nfates > 0)
+		memcpy(e->far != NULL ? e->far : e->near, fates, nfates);
 	e->n = nfates;
 }
 

@@ -15,52 +15,45 @@
 
 struct batch;
 
-/* The parameters and results of the append transaction: what a batch looks like to
+/* The parameters and results of append() and park(): what a batch looks like to
  * PostgreSQL.  Knows the SQL and nothing of connections' states or time. */
 
-enum accept_param {
-	ACCEPT_KEYS, ACCEPT_IDS, ACCEPT_UNTILS,				/* by event */
-	ACCEPT_EVENTS, ACCEPT_TRUSTED,					/* by party */
-	ACCEPT_PARTIES, ACCEPT_KINDS, ACCEPT_VALS, ACCEPT_ALTS, ACCEPT_RAWS,
-	ACCEPT_STRONGS,							/* by mention */
-	ACCEPT_NARRAYS
+/* The arrays of append(), in its order; merge_limit stands after APPEND_STRONGS. */
+enum append_array {
+	APPEND_KEYS, APPEND_IDS, APPEND_UNTILS,				/* by event */
+	APPEND_EVENTS, APPEND_TRUSTED,					/* by party */
+	APPEND_PARTIES, APPEND_KINDS, APPEND_VALS, APPEND_ALTS, APPEND_RAWS,
+	APPEND_STRONGS,							/* by mention */
+	APPEND_ATS, APPEND_ROWS, APPEND_OWNERS, APPEND_DOCUMENTS,	/* by event */
+	APPEND_PEOPLE_EVENTS, APPEND_PEOPLE_MENTIONS, APPEND_PEOPLE_ROLES,
+	APPEND_PROFILE_EVENTS, APPEND_PROFILE_MENTIONS, APPEND_PROFILE_FIELDS,
+	APPEND_PROFILE_TRUSTED,
+	APPEND_NARRAYS
 };
 
-enum { PEOPLE_NARRAYS = 5, PROFILE_NARRAYS = 3, PARK_NARRAYS = 7 };
+enum { PARK_NARRAYS = 7 };
 
 struct append {
 	struct batch	*batch;			/* the writer's */
-	struct pg_array	 accept[ACCEPT_NARRAYS];
-	struct pg_array	 other[PARK_NARRAYS];	/* participants, profiles, match, park in turn */
-	bool		*is_fresh;		/* by event */
-	int64_t		*own;			/* by mention: its customer */
-	size_t		 event_room, mention_room;
-	int64_t		 txid;
-	int64_t		 refused;		/* joins */
-	size_t		 nfresh;
-	size_t		 npayloads;		/* of fresh events */
+	struct pg_array	 arrays[APPEND_NARRAYS];
+	int32_t		 refused;		/* joins, of the last batch */
 };
 
 extern const struct pg_statement append_statements[];
 
 void	append_init(struct append *a);
 void	append_fini(struct append *a);
-/* Takes on a batch: fills the arrays of accept().  false: memory is out. */
-TL_MUST bool append_start(struct append *a, struct batch *b);
+/* Takes on a batch: fills the arrays.  false: memory is out. */
+TL_MUST bool append_start(struct append *a, struct batch *b, uint32_t row_type);
 
-/* Each sends one statement; libpq says why not. */
-bool	append_send_accept(struct append *a, PGconn *pg, int64_t merge_limit);
-bool	append_send_people(struct append *a, PGconn *pg);	/* true: also when there is none */
-bool	append_send_profiles(struct append *a, PGconn *pg);	/* same */
-bool	append_send_match(struct append *a, PGconn *pg);
-bool	append_send_park(struct append *a, PGconn *pg);
-bool	append_send_partitions(struct append *a, PGconn *pg);
-/* The fresh rows of each table, between COPY's start and its end. */
-bool	append_put_interactions(struct append *a, PGconn *pg);
-bool	append_put_documents(struct append *a, PGconn *pg);
+/* Each sends one statement.  false: libpq says why not. */
+TL_MUST bool append_send(const struct append *a, PGconn *pg, int64_t merge_limit);
+TL_MUST bool append_send_park(const struct append *a, PGconn *pg);
+/* Makes the partitions that this batch's oldest or newest event lacks. */
+TL_MUST bool append_send_partitions(const struct append *a, PGconn *pg);
 
-/* Reads accept()'s row: who is fresh, whose it is; sets the batch's fates. */
-TL_MUST bool append_read_accept(struct append *a, const PGresult *res, struct err *err);
+/* Reads append()'s row: the fates of the batch's events. */
+TL_MUST bool append_read(struct append *a, const PGresult *res, struct err *err);
 /* Reads park()'s row: the ids under which they are kept. */
 TL_MUST bool append_read_park(struct append *a, const PGresult *res, struct err *err);
 

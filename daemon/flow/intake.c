@@ -36,6 +36,7 @@ enum {
 	SAME_FAILURES	 = 5,		/* then a batch is halved */
 	RETRY_FIRST_US	 = 10 * 1000,
 	RETRY_MAX_US	 = 500 * 1000,
+	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
 };
 
 struct source_queue {
@@ -44,6 +45,7 @@ struct source_queue {
 	struct record_queue	 events;
 	struct source_counts	 counts;
 	struct metric		*logged, *duplicates, *parked, *unavailable;	/* the table's */
+	bool			 is_retired;	/* its source was removed */
 	char			 name[];
 };
 
@@ -60,6 +62,8 @@ struct intake {
 	size_t			 nwaiting;	/* events queued for a batch */
 	size_t			 bytes;		/* of all events we own */
 	int64_t			 down_us;	/* clock_mono_us() since no writer is up; 0: one is */
+	struct err		 trouble;	/* the database lacks what a batch needs */
+	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
 	struct metric		*batch_events, *ack;	/* the table's */
 };
 
@@ -304,6 +308,10 @@ failed(struct intake *in, struct batch *b, const struct write_failure *why)
 	metric_add(metric_get(METRIC_BATCH_ERRORS, class[0] != '\0' ? class : "connection", NULL),
 	    1);
 	count_failure(b, why);
+	if (why->err.kind == ERR_CONFIG) {
+		in->trouble = why->err;
+		in->trouble_us = clock_mono_us();
+	}
 	if (why->err.kind != ERR_INPUT && b->failures <= 1)
 		log_warn("batch_failed", F_NUM("events", b->n), F_TEXT("sqlstate", why->sqlstate),
 		    F_TEXT("uncertain", why->err.kind == ERR_UNCERTAIN ? "yes" : "no"),
@@ -328,6 +336,7 @@ on_done(void *owner, struct batch *b, const struct write_failure *why)
 		failed(in, b, why);
 		return;
 	}
+	in->trouble_us = 0;
 	for (size_t i = 0; i < b->n; i++)
 		tell(in, b->records[i], &b->fates[i]);
 	drop_batch(in, b);
@@ -503,8 +512,8 @@ intake_park(struct intake *in, struct source_queue *q, const struct parking *p,
 	return true;
 }
 
-struct source_queue *
-intake_queue(struct intake *in, const char *source_name)
+static struct source_queue *
+queue_of(struct intake *in, const char *source_name)
 {
 	size_t len = strlen(source_name) + 1;
 	struct source_queue *q;
@@ -517,12 +526,30 @@ intake_queue(struct intake *in, const char *source_name)
 		return NULL;
 	memcpy(q->name, source_name, len);
 	TAILQ_INIT(&q->events);
+	TAILQ_INSERT_TAIL(&in->sources, q, in_list);
+	return q;
+}
+
+struct source_queue *
+intake_queue(struct intake *in, const char *source_name)
+{
+	struct source_queue *q = queue_of(in, source_name);
+
+	if (q == NULL)
+		return NULL;
+	q->is_retired = false;
+	/* Got each time, since a source that was removed comes back to the page thereby. */
 	q->logged = metric_get(METRIC_LOGGED, source_name, NULL);
 	q->duplicates = metric_get(METRIC_DUPLICATES, source_name, NULL);
 	q->parked = metric_get(METRIC_PARKED, source_name, NULL);
 	q->unavailable = metric_get(METRIC_UNAVAILABLE, source_name, NULL);
-	TAILQ_INSERT_TAIL(&in->sources, q, in_list);
 	return q;
+}
+
+void
+intake_queue_retire(struct source_queue *q)
+{
+	q->is_retired = true;
 }
 
 void
@@ -533,12 +560,30 @@ intake_queue_counts(const struct source_queue *q, struct source_counts *ret)
 
 /* ---- what others ask ---- */
 
+/* Each writer that is up has had its batch for longer than a sender waits. */
+static bool
+all_writers_hang(const struct intake *in)
+{
+	for (size_t i = 0; i < nwriters(in); i++) {
+		const struct batch *b = writer_batch(in->writers[i]);
+
+		if (writer_is_up(in->writers[i]) && (b == NULL || b->started_us >= deadline_us(in)))
+			return false;
+	}
+	return true;
+}
+
 bool
 intake_is_ready(const struct intake *in, const char **ret_why)
 {
-	if (some_writer_is_up(in))
+	if (!some_writer_is_up(in))
+		*ret_why = writer_why(in->writers[0]);
+	else if (in->trouble_us != 0 && clock_mono_us() - in->trouble_us < TROUBLE_US)
+		*ret_why = in->trouble.text;
+	else if (all_writers_hang(in))
+		*ret_why = "the database does not answer";
+	else
 		return true;
-	*ret_why = writer_why(in->writers[0]);
 	return false;
 }
 
@@ -577,7 +622,7 @@ intake_measure(struct intake *in)
 	metric_set(metric_get(METRIC_QUEUE_OLDEST_AGE, NULL, NULL),
 	    oldest == INT64_MAX ? 0 : (double)(clock_mono_us() - oldest) / 1e6);
 	TAILQ_FOREACH(q, &in->sources, in_list)
-		if (q->counts.last_success_us > 0)
+		if (q->counts.last_success_us > 0 && !q->is_retired)
 			metric_set(metric_get(METRIC_LAST_SUCCESS_AGE, q->name, NULL),
 			    (double)(now_us - q->counts.last_success_us) / 1e6);
 }

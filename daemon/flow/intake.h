@@ -41,6 +41,8 @@ void	 intake_free(struct intake *in);
 /* The queue of a source, made at first use; it lives as long as the intake, so that
  * counts outlast a reload. */
 TL_MUST struct source_queue *intake_queue(struct intake *in, const char *source_name);
+/* The source was removed: no metric is told of it any more.  intake_queue() brings it back. */
+void	 intake_queue_retire(struct source_queue *q);
 void	 intake_queue_counts(const struct source_queue *q, struct source_counts *ret);
 
 /* Copies what it is given.  true: r (which may be NULL) fires once, later.

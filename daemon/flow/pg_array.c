@@ -19,7 +19,7 @@ pg_array_fini(struct pg_array *a)
 }
 
 void
-pg_array_start(struct pg_array *a, enum pg_type type)
+pg_array_start(struct pg_array *a, uint32_t type)
 {
 	buf_clear(&a->bytes);
 	a->n = 0;
@@ -115,15 +115,6 @@ int32_t
 pg_get_i32(const char *p)
 {
 	return (int32_t)get_u32(p);
-}
-
-int64_t
-pg_get_i64(const char *p)
-{
-	uint64_t be;
-
-	memcpy(&be, p, sizeof(be));
-	return (int64_t)__builtin_bswap64(be);
 }
 
 /* An empty array has a head of three words. */

@@ -23,7 +23,8 @@ enum pg_type {
 
 void	pg_array_init(struct pg_array *a);
 void	pg_array_fini(struct pg_array *a);
-void	pg_array_start(struct pg_array *a, enum pg_type type);	/* empties it, keeps the memory */
+/* Empties it, keeps the memory. */
+void	pg_array_start(struct pg_array *a, uint32_t type);
 void	pg_array_null(struct pg_array *a);
 void	pg_array_bytes(struct pg_array *a, const void *p, size_t n);
 void	pg_array_text(struct pg_array *a, struct str s);	/* .p NULL: null */
@@ -43,7 +44,6 @@ struct pg_array_reader {
 void	pg_array_read(struct pg_array_reader *r, const char *value, int len);
 /* false behind the last element; .p NULL: null. */
 bool	pg_array_next(struct pg_array_reader *r, struct str *ret_element);
-int64_t	pg_get_i64(const char *p);
 int32_t	pg_get_i32(const char *p);
 
 #endif

@@ -4,8 +4,7 @@
  *
  * What happens to a batch is a program: a table of steps, read from top to bottom.
  * A step sends something and reads results up to its end; the driver below the tables
- * never names a step.  COPY cannot run in libpq's pipeline mode, hence two pipelines
- * with the COPYs between them.
+ * never names a step.
  *
  * When a step fails, the rest of its results is read, the transaction is rolled back
  * by another program, and the batch goes back to its owner with the reason.  When the
@@ -28,16 +27,18 @@
 #include "flow/batch.h"
 #include "io/loop.h"
 #include "io/pg_conn.h"
-#include "model/row.h"
 
 enum { STALL_MS = 10000 };	/* a server that says nothing for so long is given up */
 
-enum step_end { END_SYNC, END_NULL, END_COPY };
+/* What ends a step: its rows (more of its pipeline follows), the pipeline's end, or the
+ * end of a statement outside of pipelines. */
+enum step_end { END_TUPLES, END_SYNC, END_NULL };
 
 struct step {
 	const char	*name;
 	bool		(*wanted)(const struct writer *w);	/* NULL: always */
-	bool		(*send)(struct writer *w, PGconn *pg);	/* libpq says why not */
+	/* false: libpq says why not.  NULL: the step before sent it too. */
+	bool		(*send)(struct writer *w, PGconn *pg);
 	/* One result that is not an error; NULL: nothing to read. */
 	bool		(*read)(struct writer *w, const PGresult *res, struct err *err);
 	enum step_end	 end;
@@ -62,68 +63,23 @@ struct writer {
 
 /* ---- the steps of logging a batch ---- */
 
+/* All of it in one pipeline and so in one round trip. */
 static bool
-send_accept(struct writer *w, PGconn *pg)
+send_append(struct writer *w, PGconn *pg)
 {
-	return PQenterPipelineMode(pg) &&
-	    PQsendQueryPrepared(pg, "begin", 0, NULL, NULL, NULL, 0) &&
-	    append_send_accept(&w->append, pg, w->merge_limit) && PQpipelineSync(pg);
+	if (!PQenterPipelineMode(pg) ||
+	    !PQsendQueryPrepared(pg, "begin", 0, NULL, NULL, NULL, 0) ||
+	    !append_send(&w->append, pg, w->merge_limit) ||
+	    !PQsendQueryPrepared(pg, "commit", 0, NULL, NULL, NULL, 0))
+		return false;
+	w->is_committing = true;
+	return PQpipelineSync(pg) == 1;
 }
 
 static bool
-read_accept(struct writer *w, const PGresult *res, struct err *err)
+read_append(struct writer *w, const PGresult *res, struct err *err)
 {
-	return PQresultStatus(res) != PGRES_TUPLES_OK || append_read_accept(&w->append, res, err);
-}
-
-static bool
-has_fresh(const struct writer *w)
-{
-	return w->append.nfresh > 0;
-}
-
-static bool
-has_payloads(const struct writer *w)
-{
-	return w->append.npayloads > 0;
-}
-
-static bool
-send_copy_interactions(struct writer *w, PGconn *pg)
-{
-	(void)w;
-	return PQsendQuery(pg, row_copy_sql);
-}
-
-static bool
-send_interactions(struct writer *w, PGconn *pg)
-{
-	return append_put_interactions(&w->append, pg);
-}
-
-static bool
-send_copy_documents(struct writer *w, PGconn *pg)
-{
-	(void)w;
-	return PQsendQuery(pg, row_document_copy_sql);
-}
-
-static bool
-send_documents(struct writer *w, PGconn *pg)
-{
-	return append_put_documents(&w->append, pg);
-}
-
-static bool
-send_commit(struct writer *w, PGconn *pg)
-{
-	bool ok = PQenterPipelineMode(pg);
-
-	if (ok && has_fresh(w))
-		ok = append_send_people(&w->append, pg) && append_send_profiles(&w->append, pg) &&
-		    append_send_match(&w->append, pg);
-	w->is_committing = ok && PQsendQueryPrepared(pg, "commit", 0, NULL, NULL, NULL, 0);
-	return w->is_committing && PQpipelineSync(pg);
+	return append_read(&w->append, res, err);
 }
 
 /* "ROLLBACK" in answer to COMMIT: the transaction had failed without our seeing it. */
@@ -133,18 +89,14 @@ read_commit(struct writer *w, const PGresult *res, struct err *err)
 	union { const PGresult *in; PGresult *out; } r = { .in = res };
 
 	(void)w;
-	if (PQresultStatus(res) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(r.out), "ROLLBACK") == 0)
+	if (strcmp(PQcmdStatus(r.out), "ROLLBACK") == 0)
 		return err_set(err, ERR_RETRY, "COMMIT was answered with ROLLBACK");
 	return true;
 }
 
 static const struct step log_steps[] = {
-	{ "accept",	 NULL,	       send_accept,		read_accept, END_SYNC },
-	{ "copy",	 has_fresh,    send_copy_interactions,	NULL,	     END_COPY },
-	{ "interaction", has_fresh,    send_interactions,	NULL,	     END_NULL },
-	{ "copy",	 has_payloads, send_copy_documents,	NULL,	     END_COPY },
-	{ "document",	 has_payloads, send_documents,		NULL,	     END_NULL },
-	{ "commit",	 NULL,	       send_commit,		read_commit, END_SYNC },
+	{ "append", NULL, send_append, read_append, END_TUPLES },
+	{ "commit", NULL, NULL,	       read_commit, END_SYNC },
 	{ 0 },
 };
 
@@ -213,6 +165,16 @@ note_failure(struct writer *w, enum err_kind kind, const char *sqlstate, const c
 	    sqlstate != NULL ? sqlstate : "");
 }
 
+static void
+tell_refused(const struct writer *w)
+{
+	if (w->append.refused == 0)
+		return;
+	metric_add(metric_get(METRIC_MERGES_REFUSED, NULL, NULL), (uint64_t)w->append.refused);
+	log_warn("merges_refused", F_NUM("n", w->append.refused),
+	    F_TEXT("hint", "touchlog customer identities shows them"));
+}
+
 /* Foreign call last: the owner may give us the next batch in it. */
 static void
 finish(struct writer *w)
@@ -221,6 +183,8 @@ finish(struct writer *w)
 	const struct write_failure failure = w->failure;
 	bool failed = w->has_failed;
 
+	if (!failed)
+		tell_refused(w);
 	(void)event_del(w->stall);
 	w->batch = NULL;
 	w->step = NULL;
@@ -257,34 +221,40 @@ run_from(struct writer *w, const struct step *step)
 		return;
 	}
 	set_stall(w);
-	if (!step->send(w, pg)) {
-		give_up(w, pg_text(PQerrorMessage(pg)));
+	if (step->send == NULL)
 		return;
-	}
-	if (!pg_conn_flush(w->conn, &err))
+	if (!step->send(w, pg))
+		give_up(w, pg_text(PQerrorMessage(pg)));
+	else if (!pg_conn_flush(w->conn, &err))
 		give_up(w, err.text);
 }
 
+static bool
+is_clearing(const struct step *step)
+{
+	return step >= clear_steps &&
+	    step < clear_steps + sizeof(clear_steps) / sizeof(clear_steps[0]);
+}
+
+/* is_synced: this was the end of a pipeline too, even if the step did not expect it. */
 static void
-end_step(struct writer *w)
+end_step(struct writer *w, bool is_synced)
 {
 	const struct step *step = w->step;
 
 	metric_observe(metric_get(METRIC_BATCH_STEP, step->name, NULL),
 	    (double)(clock_mono_us() - w->step_us) / 1e6);
-	if (step->end == END_SYNC)
+	if (is_synced)
 		(void)PQexitPipelineMode(pg_conn_raw(w->conn));
-	if (w->is_committing && !w->has_failed && pg_conn_take_warning(w->conn)) {
-		/* E.g. committed here, but a synchronous standby did not answer. */
+	/* E.g. committed here, but a synchronous standby did not answer. */
+	if (is_synced && !w->has_failed && pg_conn_take_warning(w->conn))
 		note_failure(w, ERR_UNCERTAIN, NULL, "COMMIT came with a warning");
-		finish(w);
-		return;
-	}
-	if (w->has_failed && step >= clear_steps &&
-	    step < clear_steps + sizeof(clear_steps) / sizeof(clear_steps[0]))
-		run_from(w, step + 1);
+	if (step->end == END_TUPLES && !is_synced)
+		run_from(w, step + 1);		/* the rest of the pipeline has to be read */
+	else if (w->has_failed && !is_clearing(step))
+		run_from(w, clear_steps);
 	else
-		run_from(w, w->has_failed ? clear_steps : step + 1);
+		run_from(w, step + 1);
 }
 
 static void
@@ -308,17 +278,15 @@ take_result(struct writer *w, const PGresult *res)
 	struct err err;
 
 	switch (PQresultStatus(res)) {
-	case PGRES_PIPELINE_SYNC:
-		return true;
-	case PGRES_COPY_IN:
-		return step->end == END_COPY;
 	case PGRES_PIPELINE_ABORTED:
 		return false;	/* what failed before it has been noted */
 	case PGRES_COMMAND_OK:
 	case PGRES_TUPLES_OK:
+		if (step->end == END_TUPLES && PQresultStatus(res) != PGRES_TUPLES_OK)
+			return false;	/* BEGIN's */
 		if (step->read != NULL && !step->read(w, res, &err))
 			note_failure(w, err.kind, NULL, err.text);
-		return false;
+		return step->end == END_TUPLES;
 	default:
 		read_error(w, res);
 		return false;
@@ -335,7 +303,8 @@ on_input(void *owner)
 	/* Until this step ends; ending it may start another, or lose the connection. */
 	while (w->step == step && step != NULL && pg_conn_is_up(w->conn) && !PQisBusy(pg)) {
 		PGresult *res = PQgetResult(pg);
-		bool ends = res == NULL ? step->end != END_SYNC : take_result(w, res);
+		bool is_sync = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+		bool ends = res == NULL ? step->end == END_NULL : is_sync || take_result(w, res);
 
 		PQclear(res);
 		if (PQstatus(pg) == CONNECTION_BAD) {
@@ -343,7 +312,7 @@ on_input(void *owner)
 			return;
 		}
 		if (ends) {
-			end_step(w);
+			end_step(w, is_sync);
 			step = w->step;
 			pg = pg_conn_raw(w->conn);
 		}
@@ -456,7 +425,7 @@ writer_put(struct writer *w, struct batch *take_batch)
 	w->batch = take_batch;
 	w->step = take_batch->kind == BATCH_LOG ? log_steps : park_steps;
 	(void)pg_conn_take_warning(w->conn);
-	if (!append_start(&w->append, take_batch)) {
+	if (!append_start(&w->append, take_batch, pg_conn_row_type(w->conn))) {
 		note_failure(w, ERR_RETRY, NULL, "out of memory");
 		finish(w);
 		return;

@@ -17,8 +17,5 @@ struct evdns_base	*loop_dns(struct loop *l);
 /* Runs until loop_stop(). */
 void			 loop_run(struct loop *l);
 void			 loop_stop(struct loop *l);
-/* Calls fn(arg) at the end of this turn of the loop: for freeing what is still on
- * the stack. */
-void			 loop_free_later(struct loop *l, void (*fn)(void *arg), void *arg);
 
 #endif

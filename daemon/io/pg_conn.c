@@ -42,6 +42,7 @@ struct pg_conn {
 	enum pg_state			 state;
 	short				 waits_for;	/* what `socket` waits for */
 	int				 backoff_ms;
+	unsigned			 row_type;	/* of touchlog.interaction_row */
 	size_t				 prepared;	/* statements */
 	bool				 has_warning;
 	bool				 has_failed_before;	/* one log line per outage */
@@ -55,7 +56,8 @@ static const char session_sql[] =
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
     "SET client_min_messages = warning;"
     "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),"
-    " coalesce(max(version), 0), coalesce(max(min_binary), 0) FROM touchlog.schema_version";
+    " coalesce(max(version), 0), coalesce(max(min_binary), 0),"
+    " to_regtype('touchlog.interaction_row')::oid FROM touchlog.schema_version";
 
 const char *
 pg_text(const char *message)
@@ -243,8 +245,10 @@ check_setup(struct pg_conn *c, const PGresult *res, struct err *err)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-	if (PQresultStatus(res) == PGRES_TUPLES_OK)
+	if (PQresultStatus(res) == PGRES_TUPLES_OK) {
+		c->row_type = (unsigned)strtoul(PQgetvalue(res, 0, 4), NULL, 10);
 		return check_session(res, err);
+	}
 	if (PQresultStatus(res) == PGRES_COMMAND_OK)
 		return true;
 	if (state != NULL && (strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0) &&
@@ -445,6 +449,12 @@ PGconn *
 pg_conn_raw(struct pg_conn *c)
 {
 	return c->pg;
+}
+
+unsigned
+pg_conn_row_type(const struct pg_conn *c)
+{
+	return c->row_type;
 }
 
 bool

@@ -44,6 +44,8 @@ void	 pg_conn_start(struct pg_conn *c);
 bool	 pg_conn_is_up(const struct pg_conn *c);
 /* Valid while it is up. */
 PGconn	*pg_conn_raw(struct pg_conn *c);
+/* The number of the type touchlog.interaction_row in this database; while it is up. */
+unsigned pg_conn_row_type(const struct pg_conn *c);
 /* To be called after anything was sent.  false: the connection is lost, and the
  * caller should say so with pg_conn_drop(). */
 TL_MUST bool pg_conn_flush(struct pg_conn *c, struct err *err);

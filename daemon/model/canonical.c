@@ -13,11 +13,13 @@
 #include "base/buf.h"
 #include "base/json.h"
 
+enum { KIND_MAX_BYTES = 1024 };
 enum where { OF_EVENT = 1, OF_PARTY = 2 };	/* OF_PARTY: also of the event, as its customer */
 
 struct reading {
 	struct draft		*draft;
 	struct draft_party	*party;		/* whom the members belong to */
+	const char		*group;		/* external or social, while its members are read */
 };
 
 struct member {
@@ -62,6 +64,30 @@ wants_list(const char *name, struct json_object *v, struct err *err)
 	    err_set(err, ERR_INPUT, "%s: a list is wanted", name);
 }
 
+typedef bool member_fn(struct reading *r, const char *name, struct json_object *v,
+    struct err *err);
+
+static bool
+each_member(struct reading *r, struct json_object *v, member_fn *read, struct err *err)
+{
+	struct json_object_iterator it = json_object_iter_begin(v), end = json_object_iter_end(v);
+
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
+		if (!read(r, json_object_iter_peek_name(&it), json_object_iter_peek_value(&it), err))
+			return false;
+	return true;
+}
+
+static bool
+each_item(struct reading *r, struct json_object *v,
+    bool (*read)(struct reading *r, struct json_object *item, struct err *err), struct err *err)
+{
+	for (size_t i = 0; i < json_object_array_length(v); i++)
+		if (!read(r, json_object_array_get_idx(v, i), err))
+			return false;
+	return true;
+}
+
 /* ---- the rows ---- */
 
 static bool
@@ -80,36 +106,31 @@ read_shorthand(struct reading *r, const struct member *m, struct json_object *v,
 	    (value.p == NULL || draft_add_identity(r->party, str_of(m->name), value, err));
 }
 
+static bool
+read_space(struct reading *r, const char *space, struct json_object *v, struct err *err)
+{
+	struct str value, kind;
+	struct buf b;
+
+	if (!scalar(r->group, v, &value, err))
+		return false;
+	if (value.p == NULL)
+		return true;
+	buf_init(&b, KIND_MAX_BYTES);
+	buf_printf(&b, "%s:%s", r->group, space);
+	kind = buf_ok(&b) ? arena_str(r->draft->arena, buf_str(&b)) : STR_NONE;
+	buf_fini(&b);
+	if (kind.p == NULL)
+		return err_set(err, ERR_INPUT, "%s: too long a name", r->group);
+	return draft_add_identity(r->party, kind, value, err);
+}
+
 /* external: {"NAMESPACE": "value"}; social: the same by network. */
 static bool
 read_spaces(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	struct json_object_iterator it, end;
-
-	if (!wants_object(m->name, v, err))
-		return false;
-	it = json_object_iter_begin(v);
-	end = json_object_iter_end(v);
-	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
-		struct str space = str_of(json_object_iter_peek_name(&it)), value, kind;
-		struct buf b;
-		bool ok;
-
-		if (!scalar(m->name, json_object_iter_peek_value(&it), &value, err))
-			return false;
-		if (value.p == NULL)
-			continue;
-		buf_init(&b, 1024);
-		buf_printf(&b, "%s:%.*s", m->name, STR_ARG(space));
-		kind = arena_str(r->draft->arena, buf_str(&b));
-		ok = buf_ok(&b);
-		buf_fini(&b);
-		if (!ok)
-			return err_set(err, ERR_INPUT, "%s: too long a name", m->name);
-		if (!draft_add_identity(r->party, kind, value, err))
-			return false;
-	}
-	return true;
+	r->group = m->name;
+	return wants_object(m->name, v, err) && each_member(r, v, read_space, err);
 }
 
 static bool
@@ -134,12 +155,7 @@ read_identity(struct reading *r, struct json_object *item, struct err *err)
 static bool
 read_identities(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	if (!wants_list(m->name, v, err))
-		return false;
-	for (size_t i = 0; i < json_object_array_length(v); i++)
-		if (!read_identity(r, json_object_array_get_idx(v, i), err))
-			return false;
-	return true;
+	return wants_list(m->name, v, err) && each_item(r, v, read_identity, err);
 }
 
 static bool
@@ -160,17 +176,8 @@ add_profile_field(struct reading *r, const char *name, struct json_object *v, st
 static bool
 read_customer(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	struct json_object_iterator it, end;
-
-	if (!wants_object(m->name, v, err))
-		return false;
-	it = json_object_iter_begin(v);
-	end = json_object_iter_end(v);
-	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
-		if (!add_profile_field(r, json_object_iter_peek_name(&it),
-		    json_object_iter_peek_value(&it), err))
-			return false;
-	return true;
+	return wants_object(m->name, v, err) &&
+	    (each_member(r, v, add_profile_field, err) || err_in(err, "customer"));
 }
 
 /* A participant's own name. */
@@ -234,53 +241,55 @@ by_name(const void *key, const void *row)
 	return strcmp(key, ((const struct member *)row)->name);
 }
 
+static const struct member *
+find_member(const char *name)
+{
+	return bsearch(name, members, sizeof(members) / sizeof(members[0]), sizeof(members[0]),
+	    by_name);
+}
+
 /* ---- the event and its participants ---- */
+
+/* What else is said of a participant stands in the original. */
+static bool
+read_party_member(struct reading *r, const char *name, struct json_object *v, struct err *err)
+{
+	const struct member *m = find_member(name);
+
+	if (m == NULL)
+		m = bsearch(name, party_members, 2, sizeof(party_members[0]), by_name);
+	if (m == NULL || m->where != OF_PARTY || v == NULL)
+		return true;
+	return m->read(r, m, v, err);
+}
 
 static bool
 read_participant(struct reading *r, struct json_object *item, struct err *err)
 {
-	struct json_object_iterator it, end;
 	struct json_object *role;
-	struct str role_text = STR("participant");
+	struct str role_text = STR_NONE;
 	struct reading of = { .draft = r->draft };
 
 	if (!wants_object("participants", item, err))
 		return false;
-	if (json_object_object_get_ex(item, "role", &role) && role != NULL &&
+	if (json_object_object_get_ex(item, "role", &role) &&
 	    !scalar("role", role, &role_text, err))
 		return false;
-	if (!draft_add_party(r->draft, role_text, &of.party, err))
-		return false;
-	it = json_object_iter_begin(item);
-	end = json_object_iter_end(item);
-	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
-		const char *name = json_object_iter_peek_name(&it);
-		const struct member *m = bsearch(name, members,
-		    sizeof(members) / sizeof(members[0]), sizeof(members[0]), by_name);
-
-		if (m == NULL)
-			m = bsearch(name, party_members, 2, sizeof(party_members[0]), by_name);
-		/* What else is said of a participant stands in the original. */
-		if (m == NULL || m->where != OF_PARTY)
-			continue;
-		if (!m->read(&of, m, json_object_iter_peek_value(&it), err))
-			return err_in(err, "participants");
-	}
-	return true;
+	if (role_text.n == 0)
+		role_text = STR("participant");
+	return draft_add_party(r->draft, role_text, &of.party, err) &&
+	    (each_member(&of, item, read_party_member, err) || err_in(err, "participants"));
 }
 
 static bool
 read_participants(struct reading *r, const struct member *m, struct json_object *v,
     struct err *err)
 {
-	if (!wants_list(m->name, v, err))
-		return false;
-	for (size_t i = 0; i < json_object_array_length(v); i++)
-		if (!read_participant(r, json_object_array_get_idx(v, i), err))
-			return false;
+	bool ok = wants_list(m->name, v, err) && each_item(r, v, read_participant, err);
+
 	/* Adding parties may have moved them. */
 	r->party = &r->draft->parties[0];
-	return true;
+	return ok;
 }
 
 static bool
@@ -298,24 +307,13 @@ add_attribute(struct reading *r, const char *name, struct json_object *v, struct
 static bool
 read_attributes(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	struct json_object_iterator it, end;
-
-	if (!wants_object(m->name, v, err))
-		return false;
-	it = json_object_iter_begin(v);
-	end = json_object_iter_end(v);
-	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
-		if (!add_attribute(r, json_object_iter_peek_name(&it),
-		    json_object_iter_peek_value(&it), err))
-			return false;
-	return true;
+	return wants_object(m->name, v, err) && each_member(r, v, add_attribute, err);
 }
 
 static bool
 read_member(struct reading *r, const char *name, struct json_object *v, struct err *err)
 {
-	const struct member *m = bsearch(name, members, sizeof(members) / sizeof(members[0]),
-	    sizeof(members[0]), by_name);
+	const struct member *m = find_member(name);
 
 	if (m == NULL)
 		return add_attribute(r, name, v, err);
@@ -327,16 +325,9 @@ read_member(struct reading *r, const char *name, struct json_object *v, struct e
 bool
 canonical_read(struct json_object *doc, struct draft *d, struct err *err)
 {
-	struct json_object_iterator it, end;
 	struct reading r = { .draft = d, .party = &d->parties[0] };
 
 	if (!json_object_is_type(doc, json_type_object))
 		return err_set(err, ERR_INPUT, "an event is a JSON object");
-	it = json_object_iter_begin(doc);
-	end = json_object_iter_end(doc);
-	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it))
-		if (!read_member(&r, json_object_iter_peek_name(&it),
-		    json_object_iter_peek_value(&it), err))
-			return false;
-	return true;
+	return each_member(&r, doc, read_member, err);
 }

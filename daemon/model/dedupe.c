@@ -82,12 +82,13 @@ dedupe_key(const struct source *s, const struct dedupe_facts *f, bool *ret_none)
 	*ret_none = false;
 	if (s->dedupe == DEDUPE_BODY)
 		return dedupe_body_key(s, f->raw);
-	if (s->dedupe == DEDUPE_AUTO && f->external_id.p != NULL) {
+	/* An empty one names nothing: else all that bear it would be one event. */
+	if (s->dedupe == DEDUPE_AUTO && f->external_id.n > 0) {
 		ctx = hash_start();
 		hash_add(ctx, s->key_name);
 		return hash_end(ctx, f->external_id);
 	}
-	if (s->dedupe == DEDUPE_AUTO && f->idempotency_key.p != NULL)
+	if (s->dedupe == DEDUPE_AUTO && f->idempotency_key.n > 0)
 		return key_of_request(s, f);
 	if (s->dedupe == DEDUPE_AUTO && f->has_own_time)
 		return dedupe_body_key(s, f->raw);

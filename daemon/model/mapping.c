@@ -236,13 +236,26 @@ run_one(struct run *r, const struct map_instruction *in, struct json_object *doc
 	    STR_ARG(str_prefix_utf8(v.from->text, KEY_SHOWN_BYTES)));
 }
 
+/* Goes on behind what does not fit: the rest may hold the external_id by which the
+ * document is known when it comes again. */
 static bool
 run_all(struct run *r, const struct mapping *m, struct json_object *doc, struct err *err)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (!run_one(r, &m->v[i], doc, err))
+	bool fits = true;
+	struct err other;
+
+	for (size_t i = 0; i < m->n; i++) {
+		struct err *why = fits ? err : &other;	/* the first is told */
+
+		if (run_one(r, &m->v[i], doc, why))
+			continue;
+		if (why->kind != ERR_INPUT) {
+			*err = *why;
 			return false;
-	return end_attribute(r, err);
+		}
+		fits = false;
+	}
+	return end_attribute(r, fits ? err : &other) && fits;
 }
 
 bool
@@ -257,7 +270,6 @@ mapping_run(const struct mapping *m, struct json_object *doc, struct arena *a, s
 	buf_init(&r.json, ATTRIBUTE_MAX_BYTES);
 	is_done = run_all(&r, m, doc, err);
 	buf_fini(&r.json);
-	if (is_done)
-		*ret = r.draft;
+	*ret = r.draft;
 	return is_done;
 }

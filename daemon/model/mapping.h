@@ -23,7 +23,8 @@ struct mapping *mapping_compile(struct conf *c, const struct conf_node *map,
 
 /* doc may be any value, NULL for null.  The draft borrows from doc and from the mapping
  * and has its memory in a.
- * ERR_INPUT: a value does not fit its key, or a required one is not there. */
+ * ERR_INPUT: a value does not fit its key, or a required one is not there; the draft
+ * holds the others, and err tells of the first. */
 TL_MUST bool mapping_run(const struct mapping *m, struct json_object *doc, struct arena *a,
     struct draft *ret, struct err *err);
 

@@ -1,33 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interaction -> bytes of PostgreSQL's binary COPY.
- *
- * A field is a length in bytes and that many bytes; -1 is null.  The columns stand
- * in one table, from which the statement was written too.  customer_id and txid are
- * at places that do not depend on what is between: behind three fields of fixed
- * size, and at the very end.
+ * Interaction -> bytes of a composite value (backend/utils/adt/rowtypes.c, record_recv):
+ * the number of fields, then for each its type, its length in bytes (-1: null) and its
+ * bytes.  The fields are those of touchlog.interaction_row (schema/006-append.sql), all
+ * of built-in types, whose numbers are the same in every database.
  */
 #include "model/row.h"
 
-#include <stdlib.h>
-
 #include "model/source.h"
 
-enum {
-	ROW_NCOLUMNS	 = 23,
-	/* The count of fields, then id, received_at, occurred_at, then our length. */
-	CUSTOMER_AT	 = 2 + (4 + 16) + (4 + 8) + (4 + 8) + 4,
-	DOCUMENT_NCOLUMNS = 4,
+enum { ROW_NFIELDS = 21 };
+
+/* pg_type.dat */
+enum row_type {
+	TYPE_INT2 = 21, TYPE_TEXT = 25, TYPE_BPCHAR = 1042, TYPE_TIMESTAMPTZ = 1184,
+	TYPE_INTERVAL = 1186, TYPE_NUMERIC = 1700, TYPE_UUID = 2950, TYPE_JSONB = 3802,
 };
 
 static const int64_t pg_epoch_us = 946684800000000;	/* 2000-01-01 */
-
-const char row_copy_sql[] = "COPY touchlog.interaction (id, received_at, occurred_at, customer_id,"
-    " source, brand, channel, direction, kind, external_id, thread, agent, subject, body, outcome,"
-    " duration, wait, amount, currency, score, campaign, attributes, txid) FROM STDIN BINARY";
-
-const char row_document_copy_sql[] = "COPY touchlog.document (id, received_at, customer_id, payload)"
-    " FROM STDIN BINARY";
 
 int64_t
 row_time(int64_t at_us)
@@ -36,42 +26,51 @@ row_time(int64_t at_us)
 }
 
 static void
-put_null(struct buf *b)
+put_head(struct buf *b, enum row_type type, size_t len)
 {
+	buf_be32(b, type);
+	buf_be32(b, (uint32_t)len);
+}
+
+static void
+put_null(struct buf *b, enum row_type type)
+{
+	buf_be32(b, type);
 	buf_be32(b, UINT32_MAX);
 }
 
 static void
-put_bytes(struct buf *b, const void *p, size_t n)
+put_time(struct buf *b, int64_t at_us)
 {
-	buf_be32(b, (uint32_t)n);
-	buf_add(b, p, n);
+	put_head(b, TYPE_TIMESTAMPTZ, 8);
+	buf_be64(b, (uint64_t)row_time(at_us));
 }
 
 static void
-put_i64(struct buf *b, int64_t v)
+put_chars(struct buf *b, enum row_type type, struct str s)
 {
-	buf_be32(b, 8);
-	buf_be64(b, (uint64_t)v);
+	if (s.p == NULL) {
+		put_null(b, type);
+		return;
+	}
+	put_head(b, type, s.n);
+	buf_str_add(b, s);
 }
 
 static void
 put_text(struct buf *b, struct str s)
 {
-	if (s.p == NULL)
-		put_null(b);
-	else
-		put_bytes(b, s.p, s.n);
+	put_chars(b, TYPE_TEXT, s);
 }
 
 static void
 put_span(struct buf *b, bool is_there, struct span s)
 {
 	if (!is_there) {
-		put_null(b);
+		put_null(b, TYPE_INTERVAL);
 		return;
 	}
-	buf_be32(b, 16);
+	put_head(b, TYPE_INTERVAL, 16);
 	buf_be64(b, (uint64_t)s.us);
 	buf_be32(b, (uint32_t)s.days);
 	buf_be32(b, (uint32_t)s.months);
@@ -84,17 +83,17 @@ put_amount(struct buf *b, bool is_there, int64_t e4)
 {
 	uint64_t left = e4 < 0 ? 0 - (uint64_t)e4 : (uint64_t)e4;
 	uint16_t digit[6];
-	int n = 0;
+	size_t n = 0;
 
 	if (!is_there) {
-		put_null(b);
+		put_null(b, TYPE_NUMERIC);
 		return;
 	}
 	do {
 		digit[n++] = (uint16_t)(left % 10000);
 		left /= 10000;
 	} while (left > 0);
-	buf_be32(b, (uint32_t)(8 + 2 * n));
+	put_head(b, TYPE_NUMERIC, 8 + 2 * n);
 	buf_be16(b, (uint16_t)n);
 	buf_be16(b, (uint16_t)(n - 2));		/* weight of the first digit */
 	buf_be16(b, e4 < 0 ? 0x4000 : 0);
@@ -107,29 +106,21 @@ static void
 put_score(struct buf *b, bool is_there, int16_t score)
 {
 	if (!is_there) {
-		put_null(b);
+		put_null(b, TYPE_INT2);
 		return;
 	}
-	buf_be32(b, 2);
+	put_head(b, TYPE_INT2, 2);
 	buf_be16(b, (uint16_t)score);
-}
-
-static void
-put_jsonb(struct buf *b, struct str json)
-{
-	buf_be32(b, (uint32_t)json.n + 1);
-	buf_add(b, "\1", 1);		/* the version of jsonb's binary form */
-	buf_str_add(b, json);
 }
 
 void
 row_encode(const struct interaction *i, struct buf *out)
 {
-	buf_be16(out, ROW_NCOLUMNS);
-	put_bytes(out, i->id.b, sizeof(i->id.b));
-	put_i64(out, row_time(i->received_us));
-	put_i64(out, row_time(i->occurred_us));
-	put_i64(out, 0);			/* customer_id: row_patch() */
+	buf_be32(out, ROW_NFIELDS);
+	put_head(out, TYPE_UUID, sizeof(i->id.b));
+	buf_add(out, i->id.b, sizeof(i->id.b));
+	put_time(out, i->received_us);
+	put_time(out, i->occurred_us);
 	put_text(out, i->source->name);
 	put_text(out, i->text[COL_BRAND]);
 	put_text(out, i->text[COL_CHANNEL]);
@@ -144,30 +135,10 @@ row_encode(const struct interaction *i, struct buf *out)
 	put_span(out, i->has_duration, i->duration);
 	put_span(out, i->has_wait, i->wait);
 	put_amount(out, i->has_amount, i->amount_e4);
-	put_text(out, i->text[COL_CURRENCY]);
+	put_chars(out, TYPE_BPCHAR, i->text[COL_CURRENCY]);
 	put_score(out, i->has_score, i->score);
 	put_text(out, i->text[COL_CAMPAIGN]);
-	put_jsonb(out, i->attributes);
-	put_i64(out, 0);			/* txid: row_patch() */
-}
-
-void
-row_patch(char *row, size_t len, int64_t customer_id, int64_t txid)
-{
-	uint64_t be = __builtin_bswap64((uint64_t)customer_id);
-
-	memcpy(row + CUSTOMER_AT, &be, sizeof(be));
-	be = __builtin_bswap64((uint64_t)txid);
-	memcpy(row + len - sizeof(be), &be, sizeof(be));
-}
-
-void
-row_document_head(struct uuid id, int64_t customer_id, size_t payload_bytes, struct buf *out)
-{
-	buf_be16(out, DOCUMENT_NCOLUMNS);
-	put_bytes(out, id.b, sizeof(id.b));
-	put_i64(out, row_time(uuid_at_us(id)));
-	put_i64(out, customer_id);
-	buf_be32(out, (uint32_t)payload_bytes + 1);
-	buf_add(out, "\1", 1);
+	put_head(out, TYPE_JSONB, i->attributes.n + 1);
+	buf_add(out, "\1", 1);			/* the version of jsonb's binary form */
+	buf_str_add(out, i->attributes);
 }

@@ -6,7 +6,7 @@ standard library and pytest are used; the database is asked through psql.  conft
 fixtures of what stands here.
 """
 import base64, contextlib, hashlib, hmac, http.client, itertools, json, os, re, signal
-import socket, subprocess, tempfile, time
+import socket, subprocess, tempfile, threading, time
 
 import pytest
 
@@ -375,6 +375,19 @@ class Daemon:
         return self.post(source, "".join(json.dumps(e) + "\n" for e in events),
                          {"Content-Type": "application/x-ndjson", **(headers or {})})
 
+    def log_event(self, source, event, headers=None):
+        """Posts one event, demands that it is logged as a new one, and returns its row."""
+        a = self.post(source, event, headers)
+        assert a.status == 200 and a.json()["status"] == "logged", a
+        return self.row(a.json()["id"])
+
+    def row(self, event_id):
+        """The interaction's columns; times are seconds since 1970."""
+        (row,) = self.database.rows(
+            "SELECT *, extract(epoch FROM received_at) AS received_at, extract(epoch FROM occurred_at) AS occurred_at"
+            f" FROM touchlog.interaction WHERE id = '{event_id}'")
+        return row
+
     def get(self, path, listener="ops", headers=None):
         return request(self.ports[listener], "GET", path, headers=headers)
 
@@ -405,3 +418,67 @@ class Daemon:
         config = write_config(directory, self.database, self.given, self.ports)
         return touchlog(config, *args, **more)
 
+
+# ---- load ----
+
+class Load:
+    """Clients that post events of their own, each again until it is acknowledged, as a good sender does.
+
+    `with Load(d, "web"): ...` posts until the block is left; every event begun is then finished.  check() demands
+    both promises: each event stands in the log once, under the id that was answered.
+    """
+
+    def __init__(self, daemon, source, clients=4, batch=1, pause_s=0.002):
+        self.daemon, self.source, self.batch, self.pause_s = daemon, source, batch, pause_s
+        self.prefix = f"load{time.monotonic_ns()}"
+        self.stopped, self.ids, self.odd, self.again = threading.Event(), {}, [], 0
+        self.threads = [threading.Thread(target=self._client, args=(n,)) for n in range(clients)]
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for t in self.threads:
+            t.join(STOP_WITHIN_S)
+
+    def wait_for(self, n):
+        until(lambda: self.odd or len(self.ids) >= n, f"{n} events acknowledged")
+
+    def _client(self, n):
+        connection = None
+        for i in itertools.count(0, self.batch):
+            if self.stopped.is_set() or self.odd:
+                break
+            keys = [f"{self.prefix}-{n}-{k}" for k in range(i, i + self.batch)]
+            body = "".join(json.dumps({"external_id": k, "email": f"{k}@load.example"}) + "\n" for k in keys)
+            while not self.odd:
+                try:
+                    connection = connection or http.client.HTTPConnection("127.0.0.1", self.daemon.ports["public"], timeout=DEADLINE_S)
+                    connection.request("POST", f"/in/{self.source}", body, {"Content-Type": "application/x-ndjson"})
+                    a = Answer(connection.getresponse())
+                except (OSError, http.client.HTTPException):
+                    a, connection = None, connection and connection.close()
+                if a and a.status == 200:
+                    self.ids.update(zip(keys, a.json()["ids"]))
+                    break
+                if a and a.status != 503:
+                    self.odd.append(a)
+                self.again += 1
+                if self.stopped.wait(0.02) and not self.daemon.is_running():
+                    break       # nobody is left to take it
+            time.sleep(self.pause_s)
+        if connection:
+            connection.close()
+
+    def check(self):
+        assert not self.odd, self.odd
+        assert self.ids and not any(t.is_alive() for t in self.threads)
+        out = self.daemon.database.run(f"SELECT external_id, id FROM touchlog.interaction WHERE external_id LIKE '{self.prefix}-%'")
+        rows = [line.split("|") for line in out.splitlines()]
+        log = dict(rows)
+        assert len(rows) == len(log), "an event is logged twice"
+        assert {k: log.get(k) for k in self.ids} == self.ids, "an acknowledged event is missing, or under another id"
+        return log

@@ -4,7 +4,6 @@
 import glob
 import os
 import subprocess
-import sys
 import threading
 import time
 
@@ -126,7 +125,7 @@ def wait_for(what, condition):
     until = time.monotonic() + DEADLINE_S
     while not condition():
         if time.monotonic() > until:
-            sys.exit(f"waited {DEADLINE_S} s in vain for: {what}")
+            raise TimeoutError(f"waited {DEADLINE_S} s in vain for: {what}")
         time.sleep(0.01)
 
 

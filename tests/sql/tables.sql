@@ -25,7 +25,8 @@ SELECT t.is('an id years old gets one month and one week', touchlog.make_partiti
 SELECT t.is('which take it', t.refusal($$ SELECT t.put('2019-12-31 23:59:59.999') $$), '');
 SELECT t.is('named by their first days', t.has('2019-12-31'), 'document_20191230 interaction_20191201');
 SELECT t.is('the first moment of the next month is another''s', t.refusal($$ SELECT t.put('2020-01-01') $$), '23514');
-SELECT t.is('an id years ahead gets the two months after it too', touchlog.make_partitions('2071-11-30') || ' ' || t.has('2071-11-30') || ' ' || t.has('2072-01-30'), '12 document_20711130 interaction_20711101 document_20720125 interaction_20720101');
+SELECT touchlog.make_partitions('2071-11-30');
+SELECT t.is('an id years ahead gets the two months after it too', t.has('2071-11-30') || ' ' || t.has('2072-01-30'), 'document_20711130 interaction_20711101 document_20720125 interaction_20720101');
 SELECT t.is('the last that an id can say gets one', touchlog.make_partitions(touchlog.at('ffffffff-ffff-7fff-bfff-ffffffffffff')) > 0, true);
 SET TimeZone = 'Pacific/Auckland';
 SELECT touchlog.make_partitions('2030-01-31 23:59:59+00');
@@ -56,7 +57,7 @@ SELECT t.is('ids come back in the order asked', t.park('c', 'a', 'b'), concat_ws
 SELECT t.is('a repeat counts and tells the last reason', t.parked('b'), 'src b text/plain reason 3 22P02 2 open');
 SELECT t.is('one key twice in a call is one row with one id', t.park('d', 'd'), concat_ws(' ', t.parked_id('d'), t.parked_id('d')));
 SELECT t.is('and two attempts', t.parked('d'), 'src d text/plain reason 1 22P02 2 open');
-SELECT t.is('last_at moves, first_at stays', (SELECT t.park('e') <> '' AND (SELECT last_at > first_at FROM touchlog.parked WHERE key = md5('c')::uuid)), true);
+SELECT t.is('last_at moves, first_at stays', (SELECT last_at > first_at FROM touchlog.parked WHERE key = md5('c')::uuid), true);
 SELECT t.is('a retried one', touchlog.settle_parked(t.parked_id('a'), 'retried'), true);
 SELECT t.is('is settled', touchlog.settle_parked(t.parked_id('a'), 'dropped'), false);
 SELECT t.park('a');
@@ -119,5 +120,6 @@ SELECT t.is('once', touchlog.adopt_cluster(), false);
 SELECT t.one('cl1', 'email cl@x');
 SELECT t.is('then new transactions come after all of the log', (SELECT txid > 900000000000 AND txid < 900000001000 FROM touchlog.interaction WHERE external_id = 'cl1'), true);
 UPDATE touchlog.cluster SET system_identifier = 1, txid_offset = 2000000000000;
-SELECT t.is('the offset is never lowered', (SELECT touchlog.adopt_cluster() AND (SELECT txid_offset = 2000000000000 FROM touchlog.cluster)), true);
+SELECT touchlog.adopt_cluster();
+SELECT t.is('the offset is never lowered', (SELECT txid_offset FROM touchlog.cluster), 2000000000000);
 SELECT t.is('there is one cluster', t.refusal('INSERT INTO touchlog.cluster VALUES (1, 1)'), '23505');

@@ -294,13 +294,22 @@ static void
 a_value_that_does_not_fit_is_named_with_its_place(void **state)
 {
 	(void)state;
-	draft.nparties = 77;
 	assert_false(run("map: { email: [/no, /buyer/email] }", "{\"buyer\":{\"email\":{\"a\":1}}}"));
 	assert_int_equal(err.kind, ERR_INPUT);
 	assert_string_equal(err.text, "email (/buyer/email): is an object where a text is wanted");
 	assert_false(run("map: { subject: /s }", "{\"s\":[]}"));
 	assert_string_equal(err.text, "subject (/s): is an array where a text is wanted");
-	assert_int_equal(draft.nparties, 77);	/* untouched */
+}
+
+static void
+what_fits_is_in_the_draft_although_another_value_does_not(void **state)
+{
+	(void)state;
+	assert_false(run("map: { amount: /a, attributes.x: /x, external_id: /id, kind: /k }",
+	    "{\"a\":[],\"x\":1,\"id\":\"e-1\"}"));
+	assert_string_equal(err.text, "amount (/a): is an array where a text is wanted");
+	assert_str(draft.column[COL_EXTERNAL_ID], "e-1");
+	assert_int_equal(draft.nattributes, 1);
 }
 
 static void
@@ -417,6 +426,8 @@ main(void)
 		cmocka_unit_test_teardown(nested_attributes_come_out_as_one_object, drop),
 		cmocka_unit_test_teardown(what_is_required_must_be_there, drop),
 		cmocka_unit_test_teardown(a_value_that_does_not_fit_is_named_with_its_place, drop),
+		cmocka_unit_test_teardown(
+		    what_fits_is_in_the_draft_although_another_value_does_not, drop),
 		cmocka_unit_test_teardown(an_attribute_has_a_limit, drop),
 		cmocka_unit_test_teardown(more_identities_than_a_party_may_have_are_refused, drop),
 		cmocka_unit_test_teardown(a_bad_mapping_is_refused_at_its_place, drop),
