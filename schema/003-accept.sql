@@ -400,7 +400,8 @@ END $$;
 
 -- Returns how many joins were refused.
 CREATE FUNCTION touchlog.join_parties(trusted boolean[], parties int[], strongs boolean[],
-    own bigint[], hard boolean[], raised bigint[], evidence uuid[], merge_limit int) RETURNS int
+    own bigint[], hard boolean[], raised bigint[], ids uuid[], events int[], merge_limit int)
+RETURNS int
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -421,7 +422,7 @@ BEGIN
 	END LOOP;
 	FOR n IN 1 .. coalesce(cardinality(todo.a), 0) LOOP
 		refused := refused + touchlog.join_pair(todo.a[n], todo.b[n], todo.absorb[n],
-		    jsonb_build_object('interaction', evidence[todo.party[n]]), merge_limit)::int;
+		    jsonb_build_object('interaction', ids[events[todo.party[n]]]), merge_limit)::int;
 	END LOOP;
 	RETURN refused;
 END $$;
@@ -444,8 +445,9 @@ END $$;
 
 -- The own customer of every mention; a null val (a duplicate's) takes no part.
 -- An event's customer_id is that of its party's first mention.
-CREATE FUNCTION touchlog.resolve(trusted boolean[], evidence uuid[], parties int[], kinds text[],
-    vals text[], raws text[], strongs boolean[], merge_limit int, OUT own bigint[], OUT refused int)
+CREATE FUNCTION touchlog.resolve(trusted boolean[], ids uuid[], events int[], parties int[],
+    kinds text[], vals text[], raws text[], strongs boolean[], merge_limit int, OUT own bigint[],
+    OUT refused int)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -467,7 +469,7 @@ BEGIN
 	END IF;
 	IF raised IS NOT NULL OR touchlog.is_mixed(cardinality(trusted), parties) THEN
 		refused := touchlog.join_parties(trusted, parties, strongs, own, hard, raised,
-		    evidence, merge_limit);
+		    ids, events, merge_limit);
 	END IF;
 END $$;
 
@@ -486,7 +488,6 @@ CREATE FUNCTION touchlog.accept(keys uuid[], ids uuid[], untils date[], events i
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	evidence uuid[];
 	stale int;
 BEGIN
 	stands := touchlog.dedupe(keys, ids, untils);
@@ -511,10 +512,8 @@ BEGIN
 	IF cardinality(array_remove(alts, NULL)) > 0 THEN
 		vals := touchlog.spell(kinds, vals, alts);
 	END IF;
-	SELECT array_agg(ids[u.e] ORDER BY u.n) INTO evidence
-	FROM unnest(events) WITH ORDINALITY u(e, n);
 	SELECT r.own, r.refused INTO own, refused
-	FROM touchlog.resolve(trusted, evidence, parties, kinds, vals, raws, strongs,
+	FROM touchlog.resolve(trusted, ids, events, parties, kinds, vals, raws, strongs,
 	    merge_limit) r;
 END $$;
 GRANT EXECUTE ON FUNCTION touchlog.accept TO touchlog_daemon;
