@@ -274,7 +274,7 @@ def test_trace_tells_what_a_request_was_answered(people):
     assert mixed.json()["logged"] == 1 and mixed.json()["duplicates"] == 1, mixed
     request = mixed.headers["x-request-id"]
     out = good(people.touchlog("trace", request))
-    assert f"request {request} to shop was answered with 200; events: 3" in out
+    assert f"request {request} to shop was answered with 200; events taken from it: 3" in out
     assert "event 0: duplicate of an event logged before" in out and "event 1: logged" in out
     assert "event 2: rejected: its sender was told what to mend" in out
     second = mixed.json()["ids"][1]
@@ -342,6 +342,11 @@ class Tail:
         os.set_blocking(self.p.stdout.fileno(), False)
         self.text = b""
 
+    def looked(self, database):
+        """Waits until it follows the log (and Ctrl-C is its own affair)."""
+        until(lambda: database.rows("SELECT FROM pg_stat_activity WHERE datname = current_database() AND"
+                                    " application_name = 'touchlog' AND query LIKE '%txid_offset%'"), "tail looks")
+
     def lines(self, n):
         """The first n lines."""
         def read():
@@ -397,6 +402,7 @@ def test_tail_takes_a_source_under_all_its_names_and_a_kind(people, database):
     for n, (args, want) in enumerate(((["--source", "old"], ["call", "note"]), (["--source", "shop", "--kind", "visit"], ["visit"]),
                        (["--kind", "purchase"], ["purchase"]), (["--source", "none"], []))):
         with tailing(people, "--json", *args) as t:
+            t.looked(database)
             t.lines(len(want))
             logged(people.post("shop", event(40 + n, kind="nothing of these")))
             assert [json.loads(line)["kind"] for line in t.end()] == want
