@@ -592,6 +592,21 @@ def test_retry_of_what_postgresql_still_refuses_tells_its_reason(daemon, databas
     assert d.touchlog("trace", "shop", "e1").stdout.startswith(f"logged as {i}")
 
 
+def test_retry_of_what_is_refused_under_another_key_by_now_stays_the_same_parked_event(daemon, database):
+    wrong = {**MAPPED, "map": {**MAPPED["map"], "external_id": "/wrong"}}
+    d = daemon(sources={"shop": wrong})
+    body = {"id": "a", "mail": "a@example.com"}
+    i = d.post("shop", body).json()["id"]
+    database.run("ALTER TABLE touchlog.interaction ADD CONSTRAINT no CHECK (kind <> 'purchase')")
+    d.given = {"sources": {"shop": MAPPED}}
+    done = d.touchlog("parked", "retry", i)
+    assert done.returncode == 1 and re.fullmatch(f"{i}: still parked: .*check constraint.*\n", done.stdout), done
+    assert done.stderr == "" and database.one("SELECT attempts FROM touchlog.parked") == 2
+    database.run("ALTER TABLE touchlog.interaction DROP CONSTRAINT no")
+    assert good(d.touchlog("parked", "retry", i)) == f"{i}: logged\n"
+    assert d.reload(d.given) and d.post("shop", body).json() == {"id": i, "status": "duplicate"}
+
+
 def test_retry_finds_a_renamed_source_and_says_when_one_is_gone(parked, database):
     a, b, c = parked.ids
     mend(parked)
