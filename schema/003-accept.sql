@@ -81,7 +81,8 @@ CREATE FUNCTION touchlog.look_up(kinds text[], vals text[], sure boolean[],
     OUT own bigint[], OUT hard boolean[], OUT news boolean)
 LANGUAGE plpgsql AS $$
 BEGIN
-	SELECT array_agg(i.customer_id ORDER BY m.n), array_agg(coalesce(i.strong, false) ORDER BY m.n),
+	SELECT array_agg(i.customer_id ORDER BY m.n),
+	    array_agg(coalesce(i.strong, false) ORDER BY m.n),
 	    bool_or(m.val IS NOT NULL AND (i.customer_id IS NULL OR m.sure AND NOT i.strong))
 	INTO own, hard, news
 	FROM unnest(kinds, vals, sure) WITH ORDINALITY m(kind, val, sure, n)
@@ -145,7 +146,7 @@ BEGIN
 			f := same[n];
 			CONTINUE WHEN NOT strongs[n] OR vals[n] IS NULL;
 			IF own[f] IS NULL THEN
-				IF anchor IS NULL AND NOT strong_source AND cardinality(found) > 0 THEN
+				IF anchor IS NULL AND NOT strong_source AND found <> '{}' THEN
 					anchor := touchlog.first_provisional(found, firm);
 				END IF;
 				IF anchor IS NULL THEN
@@ -229,7 +230,8 @@ BEGIN
 	SELECT l.own, l.hard INTO theirs FROM touchlog.look_up(kinds, vals, hard) l;
 	FOR n IN 1 .. cardinality(own) LOOP
 		IF theirs.own[n] IS NULL AND vals[n] IS NOT NULL THEN
-			RAISE EXCEPTION 'an identity was forgotten meanwhile' USING ERRCODE = '40001';
+			RAISE EXCEPTION 'an identity was forgotten meanwhile'
+			    USING ERRCODE = '40001';
 		END IF;
 		own[n] := theirs.own[n];
 		hard[n] := hard[n] OR theirs.hard[n];
@@ -398,7 +400,8 @@ END $$;
 
 -- Returns how many joins were refused.
 CREATE FUNCTION touchlog.join_parties(trusted boolean[], parties int[], strongs boolean[],
-    own bigint[], hard boolean[], raised bigint[], evidence uuid[], merge_limit int) RETURNS int
+    own bigint[], hard boolean[], raised bigint[], ids uuid[], events int[], merge_limit int)
+RETURNS int
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -419,7 +422,7 @@ BEGIN
 	END LOOP;
 	FOR n IN 1 .. coalesce(cardinality(todo.a), 0) LOOP
 		refused := refused + touchlog.join_pair(todo.a[n], todo.b[n], todo.absorb[n],
-		    jsonb_build_object('interaction', evidence[todo.party[n]]), merge_limit)::int;
+		    jsonb_build_object('interaction', ids[events[todo.party[n]]]), merge_limit)::int;
 	END LOOP;
 	RETURN refused;
 END $$;
@@ -442,8 +445,9 @@ END $$;
 
 -- The own customer of every mention; a null val (a duplicate's) takes no part.
 -- An event's customer_id is that of its party's first mention.
-CREATE FUNCTION touchlog.resolve(trusted boolean[], evidence uuid[], parties int[], kinds text[],
-    vals text[], raws text[], strongs boolean[], merge_limit int, OUT own bigint[], OUT refused int)
+CREATE FUNCTION touchlog.resolve(trusted boolean[], ids uuid[], events int[], parties int[],
+    kinds text[], vals text[], raws text[], strongs boolean[], merge_limit int, OUT own bigint[],
+    OUT refused int)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -465,7 +469,7 @@ BEGIN
 	END IF;
 	IF raised IS NOT NULL OR touchlog.is_mixed(cardinality(trusted), parties) THEN
 		refused := touchlog.join_parties(trusted, parties, strongs, own, hard, raised,
-		    evidence, merge_limit);
+		    ids, events, merge_limit);
 	END IF;
 END $$;
 
@@ -484,7 +488,6 @@ CREATE FUNCTION touchlog.accept(keys uuid[], ids uuid[], untils date[], events i
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-	evidence uuid[];
 	stale int;
 BEGIN
 	stands := touchlog.dedupe(keys, ids, untils);
@@ -509,9 +512,8 @@ BEGIN
 	IF cardinality(array_remove(alts, NULL)) > 0 THEN
 		vals := touchlog.spell(kinds, vals, alts);
 	END IF;
-	SELECT array_agg(ids[u.e] ORDER BY u.n) INTO evidence
-	FROM unnest(events) WITH ORDINALITY u(e, n);
 	SELECT r.own, r.refused INTO own, refused
-	FROM touchlog.resolve(trusted, evidence, parties, kinds, vals, raws, strongs, merge_limit) r;
+	FROM touchlog.resolve(trusted, ids, events, parties, kinds, vals, raws, strongs,
+	    merge_limit) r;
 END $$;
 GRANT EXECUTE ON FUNCTION touchlog.accept TO touchlog_daemon;

@@ -62,7 +62,8 @@ CREATE FUNCTION touchlog.join_by_hand(a bigint, b bigint, evidence jsonb DEFAULT
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	member bigint[] := touchlog.lock_components(ARRAY[a, b]);
-	n_roots int := (SELECT count(DISTINCT c.root_id) FROM touchlog.customer c WHERE c.id IN (a, b));
+	n_roots int := (SELECT count(DISTINCT c.root_id) FROM touchlog.customer c
+	    WHERE c.id IN (a, b));
 BEGIN
 	IF member IS NULL OR NOT member @> ARRAY[a, b] THEN
 		RAISE EXCEPTION 'there is no customer %',
@@ -95,8 +96,10 @@ BEGIN
 		THEN (e.said->>'kind')::touchlog.customer_kind ELSE c.kind END AS kind,
 	    coalesce(nullif(e.said->>'name', ''), c.name, nullif(e.heard->>'name', '')) AS name,
 	    coalesce(nullif(e.said->>'language', ''), c.language, nullif(e.heard->>'language', '')),
-	    coalesce(nullif(e.said->>'time_zone', ''), c.time_zone, nullif(e.heard->>'time_zone', '')),
-	    coalesce(nullif(e.said->'address', 'null'), c.address, nullif(e.heard->'address', 'null')),
+	    coalesce(nullif(e.said->>'time_zone', ''), c.time_zone,
+		nullif(e.heard->>'time_zone', '')),
+	    coalesce(nullif(e.said->'address', 'null'), c.address,
+		nullif(e.heard->'address', 'null')),
 	    jsonb_strip_nulls(e.heard - e.columns) || c.attributes
 		|| jsonb_strip_nulls(e.said - e.columns)
 	    ) n(kind, name, language, time_zone, address, attributes)

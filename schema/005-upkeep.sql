@@ -24,7 +24,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	first_ids uuid[];
 BEGIN
-	INSERT INTO touchlog.parked AS p (id, key, source, raw, content_type, reason, sqlstate, attempts)
+	INSERT INTO touchlog.parked AS p (id, key, source, raw, content_type, reason, sqlstate,
+	    attempts)
 	SELECT e.id, e.key, e.source, e.raw, e.content_type, e.reason, e.sqlstate, e.n
 	FROM (SELECT *, count(*) OVER (PARTITION BY u.key) AS n,
 		row_number() OVER (PARTITION BY u.key ORDER BY u.ord) AS nth
@@ -37,7 +38,8 @@ BEGIN
 	    state = CASE p.state WHEN 'dropped' THEN p.state ELSE 'open' END;
 	SELECT array_agg(p.id ORDER BY u.n) INTO first_ids
 	FROM unnest(keys) WITH ORDINALITY u(key, n)
-	LEFT JOIN LATERAL (SELECT x.id FROM touchlog.parked x WHERE x.key = u.key OFFSET 0) p ON true;
+	LEFT JOIN LATERAL (SELECT x.id FROM touchlog.parked x
+	    WHERE x.key = u.key OFFSET 0) p ON true;
 	RETURN coalesce(first_ids, '{}');
 END $$;
 
@@ -84,8 +86,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	-- From xmin on: someone's transaction that began earlier may write later.
 	UPDATE touchlog.cluster c SET system_identifier = here.system_identifier,
-	    txid_offset = greatest(c.txid_offset, 1 - pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-		+ (SELECT coalesce(max(i.txid), 0) FROM touchlog.interaction i))
+	    txid_offset = greatest(c.txid_offset,
+		(SELECT coalesce(max(i.txid), 0) FROM touchlog.interaction i) + 1
+		- pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
 	FROM pg_control_system() here
 	WHERE c.system_identifier <> here.system_identifier;
 	RETURN FOUND;

@@ -33,10 +33,10 @@ CREATE TYPE touchlog.interaction_row AS (
 	campaign	text,
 	attributes	jsonb);
 
--- keys to merge_limit are accept()'s.  By event: ats, its received_at; rows; owners, the mention whose
--- customer the event is of (null: nobody's); documents (null: none is kept).  By
--- participant: people_events, people_mentions, people_roles.  By profile:
--- profile_events, profile_mentions, profile_fields, profile_trusted.
+-- keys to merge_limit are accept()'s.  By event: ats, its received_at; rows; owners,
+-- the mention whose customer the event is of (null: nobody's); documents (null: none
+-- is kept).  By participant: people_events, people_mentions, people_roles.  By
+-- profile: profile_events, profile_mentions, profile_fields, profile_trusted.
 --
 -- Not SECURITY DEFINER: what it may do beyond the daemon's own rights, accept() and
 -- profile() may, and rules that match() runs one day get no rights by it.
@@ -50,7 +50,6 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
 	own bigint[];		-- by mention
-	ours bigint[];		-- by event: its customer_id
 	txid bigint;
 	fresh uuid[];
 	low timestamptz;
@@ -62,16 +61,15 @@ BEGIN
 	IF txid IS NULL THEN
 		RETURN;			-- nothing is fresh
 	END IF;
-	SELECT array_agg(coalesce(own[o.mention], 0) ORDER BY o.n) INTO ours
-	FROM unnest(owners) WITH ORDINALITY o(mention, n);
 	WITH put AS (
 		INSERT INTO touchlog.interaction AS i (id, received_at, occurred_at, customer_id,
 		    source, brand, channel, direction, kind, external_id, thread, agent, subject,
 		    body, outcome, duration, wait, amount, currency, score, campaign, attributes, txid)
-		SELECT r.id, r.received_at, r.occurred_at, ours[r.n], r.source, r.brand,
-		    r.channel::touchlog.channel, r.direction::touchlog.direction, r.kind, r.external_id, r.thread, r.agent, r.subject, r.body,
-		    r.outcome, r.duration, r.wait, r.amount, r.currency, r.score, r.campaign,
-		    r.attributes, txid
+		SELECT r.id, r.received_at, r.occurred_at, coalesce(own[owners[r.n]], 0),
+		    r.source, r.brand, r.channel::touchlog.channel,
+		    r.direction::touchlog.direction, r.kind, r.external_id, r.thread, r.agent,
+		    r.subject, r.body, r.outcome, r.duration, r.wait, r.amount, r.currency,
+		    r.score, r.campaign, r.attributes, txid
 		FROM unnest(rows) WITH ORDINALITY r(id, received_at, occurred_at, source, brand,
 		    channel, direction, kind, external_id, thread, agent, subject, body, outcome,
 		    duration, wait, amount, currency, score, campaign, attributes, n)
@@ -80,13 +78,13 @@ BEGIN
 	SELECT array_agg(put.id), min(put.received_at), max(put.received_at)
 	INTO fresh, low, high FROM put;
 	INSERT INTO touchlog.document (id, received_at, customer_id, payload)
-	SELECT ids[d.n], ats[d.n], ours[d.n], d.payload
+	SELECT ids[d.n], ats[d.n], coalesce(own[owners[d.n]], 0), d.payload
 	FROM unnest(documents) WITH ORDINALITY d(payload, n)
 	WHERE d.payload IS NOT NULL AND stands[d.n] IS NULL;
 	IF cardinality(people_events) > 0 THEN
 		INSERT INTO touchlog.participant (interaction_id, received_at,
 		    interaction_customer_id, customer_id, role)
-		SELECT ids[p.event], ats[p.event], ours[p.event], own[p.mention], p.role
+		SELECT ids[p.event], ats[p.event], coalesce(own[owners[p.event]], 0), own[p.mention], p.role
 		FROM unnest(people_events, people_mentions, people_roles) p(event, mention, role)
 		WHERE stands[p.event] IS NULL
 		ON CONFLICT DO NOTHING;

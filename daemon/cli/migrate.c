@@ -314,7 +314,9 @@ migrate(struct cli *cli)
 	enum exit_code code = CLI_FAILED;
 	struct err err;
 
-	if (!migrations_read(o->folder, &m.files, &err))
+	if (cli_config(cli) == NULL)
+		code = CLI_CONFIG;
+	else if (!migrations_read(o->folder, &m.files, &err))
 		cli_note("%s", err.text);
 	else if ((m.pg = db_open(cli, DB_ADMIN, &code)) != NULL)
 		code = lock(m.pg) ? read_versions(&m) : CLI_DATABASE;

@@ -235,7 +235,7 @@ say_request(const struct tracing *t)
 	const char *fates = ops_text(t->request, "fates"), *id = ops_text(t->request, "id");
 	size_t n = strlen(fates), item = item_of(t);
 
-	say("request %s to %s was answered with %lld; events: %zu", id,
+	say("request %s to %s was answered with %lld; events taken from it: %zu", id,
 	    ops_text(t->request, "source"), (long long)ops_number(t->request, "status"), n);
 	if (n > 0 && (item > 0 || n == 1))
 		say("event %zu: %s", item, fate_of(fates[item]));
@@ -309,7 +309,7 @@ trace_request(struct tracing *t)
 	if (!find_interaction(t) || !find_row(t, PARKED "id = $1::uuid) t", t->id, &t->parked))
 		return CLI_DATABASE;
 	find_request(t);
-	if (!is_known(t))
+	if (!is_known(t) || (t->request != NULL && ops_text(t->request, "fates")[0] == '\0'))
 		find_refusal(t);
 	return answer(t);
 }

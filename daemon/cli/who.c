@@ -85,9 +85,11 @@ split_kind(struct str text, struct str *ret_kind, struct str *ret_value)
 			continue;
 		if (i == IDENTITY_EXTERNAL || i == IDENTITY_SOCIAL)
 			(void)str_cut(&rest, ':');
+		if (rest.n == 0)
+			return false;
 		*ret_value = rest;
-		*ret_kind = (struct str){ text.p, (size_t)(rest.p - text.p) - 1 };
-		return rest.n > 0 && rest.p > text.p && rest.p <= text.p + text.n;
+		*ret_kind = (struct str){ text.p, text.n - rest.n - 1 };
+		return true;
 	}
 	return false;
 }

@@ -304,7 +304,10 @@ class Daemon:
         return self.p is not None and self.p.poll() is None
 
     def wait_ready(self):
-        until(lambda: self.get("/readyz").status == 200, "/readyz says 200")
+        try:
+            until(lambda: self.get("/readyz").status == 200, "/readyz says 200")
+        except (OSError, http.client.HTTPException) as e:
+            raise AssertionError(f"/readyz: {e!r}; its log: {self.stderr()[-3000:]}") from e
 
     def stop(self, number=signal.SIGTERM):
         """Ends it and demands a clean end."""

@@ -21,8 +21,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	keys uuid[]; ids uuid[]; untils date[]; events int[] := '{}'; trusted bool[] := '{}';
 	parties int[] := '{}'; kinds text[] := '{}'; vals text[] := '{}'; alts text[] := '{}';
-	raws text[] := '{}'; strongs bool[] := '{}'; first int[] := '{}'; fates text[] := '{}';
-	e jsonb; p jsonb; m jsonb; n int := 0; r record; who bigint; seen_customer boolean;
+	raws text[] := '{}'; strongs bool[] := '{}'; ats timestamptz[] := '{}';
+	rows touchlog.interaction_row[] := '{}'; owners int[] := '{}';
+	guest_events int[] := '{}'; guests int[] := '{}'; roles text[] := '{}';
+	fates text[] := '{}'; e jsonb; p jsonb; m jsonb; n int := 0; k int; r record;
 BEGIN
 	INSERT INTO t.given SELECT x->>'name', t.id(x->>'name' || clock_timestamp())
 	FROM jsonb_array_elements(batch) x ON CONFLICT DO NOTHING;
@@ -34,10 +36,24 @@ BEGIN
 	JOIN t.given g ON g.name = x->>'name';
 	FOR e IN SELECT * FROM jsonb_array_elements(batch) LOOP
 		n := n + 1;
+		k := 0;
+		ats := ats || touchlog.at(ids[n]);
+		owners := owners || NULL::int;
+		rows := rows || ROW(ids[n], ats[n], ats[n], 'test', NULL, 'other', 'in', 'message',
+		    e->>'name', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+		    '{}')::touchlog.interaction_row;
 		FOR p IN SELECT * FROM jsonb_array_elements(e->'parties') LOOP
+			k := k + 1;
+			CONTINUE WHEN p = '[]';		-- nobody knows who
 			events := events || n;
 			trusted := trusted || NOT (e ? 'weak');
-			first := first || CASE WHEN p = '[]' THEN NULL ELSE cardinality(vals) + 1 END;
+			IF k = 1 THEN
+				owners[n] := cardinality(vals) + 1;
+			ELSE
+				guest_events := guest_events || n;
+				guests := guests || cardinality(vals) + 1;
+				roles := roles || 'cc'::text;
+			END IF;
 			FOR m IN SELECT * FROM jsonb_array_elements(p) LOOP
 				parties := parties || cardinality(events);
 				kinds := kinds || (m->>0);
@@ -48,29 +64,14 @@ BEGIN
 			END LOOP;
 		END LOOP;
 	END LOOP;
-	SELECT * INTO r FROM touchlog.accept(keys, ids, untils, events, trusted, parties, kinds,
-	    vals, alts, raws, strongs, merge_limit);
+	SELECT * INTO r FROM touchlog.append(keys, ids, untils, events, trusted, parties, kinds,
+	    vals, alts, raws, strongs, merge_limit, ats, rows, owners,
+	    array_fill('{"a": 1}'::jsonb, ARRAY[n]), guest_events, guests, roles, '{}', '{}', '{}',
+	    '{}');
 	UPDATE t.last SET refused = r.refused;
 	FOR i IN 1 .. n LOOP
 		fates := fates || (batch->(i - 1)->>'name' || '=' || CASE WHEN r.stands[i] IS NULL
 		    THEN 'fresh' WHEN r.stands[i] = ids[i] THEN 'logged' ELSE 'duplicate' END);
-		CONTINUE WHEN r.stands[i] IS NOT NULL;
-		seen_customer := false;
-		who := 0;
-		FOR k IN 1 .. cardinality(events) LOOP
-			CONTINUE WHEN events[k] <> i;
-			IF seen_customer THEN
-				INSERT INTO touchlog.participant VALUES (ids[i], touchlog.at(ids[i]), who,
-				    coalesce(r.own[first[k]], 0), 'cc') ON CONFLICT DO NOTHING;
-			ELSE
-				who := coalesce(r.own[first[k]], 0);
-			END IF;
-			seen_customer := true;
-		END LOOP;
-		INSERT INTO touchlog.interaction (id, received_at, occurred_at, customer_id, source,
-		    channel, direction, kind, external_id, txid)
-		VALUES (ids[i], touchlog.at(ids[i]), touchlog.at(ids[i]), who, 'test',
-		    'other', 'in', 'message', batch->(i - 1)->>'name', r.txid);
 	END LOOP;
 	RETURN array_to_string(fates, ' ');
 END $$;

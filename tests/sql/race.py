@@ -159,7 +159,7 @@ def run_daemon(db, conf, number, start, reports):
         events = [e for _, _, e in sorted((i + rng.random() * 3 * conf["batch"], i, e)
                                           for i, e in enumerate(events))]
     daemon = Daemon(db, report)
-    start.wait()
+    start.wait(harness.DEADLINE_S)
     for i in range(0, len(events), conf["batch"]):
         some = events[i:i + conf["batch"]]
         for e in some:
@@ -170,12 +170,12 @@ def run_daemon(db, conf, number, start, reports):
     reports.put(report)
 
 
-def race(conns, n, batch, people, new=0, phone=40, mixed=0, companion=20, overlap=False, lose=False):
+def race(conns, n, batch, people, new=0, mixed=0, overlap=False, lose=False):
     """Races in a fresh database; the sum of the reports, and a connection to look around."""
     db = harness.fresh("race")
     conf = {"n": n, "batch": batch, "overlap": overlap, "lose": lose, "shape": {
-        "people": people, "new_pct": new, "phone_pct": phone, "mixed_pct": mixed,
-        "companion_pct": companion}}
+        "people": people, "new_pct": new, "phone_pct": 40, "mixed_pct": mixed,
+        "companion_pct": 20}}
     start, reports = multiprocessing.Barrier(conns), multiprocessing.Queue()
     daemons = [multiprocessing.Process(target=run_daemon, args=(db, conf, i, start, reports))
                for i in range(conns)]
@@ -195,7 +195,8 @@ def finish(conn, n, label):
     same(f"the log holds each once ({label})",
          rows(conn, "SELECT count(*), count(DISTINCT external_id) FROM touchlog.interaction"),
          [(n, n)])
-    same(f"roots, customers, identities and log agree ({label})", one(conn, "SELECT t.broken()"), "")
+    same(f"roots, customers, identities and log agree ({label})",
+         one(conn, "SELECT t.broken()"), "")
     db = conn.info.dbname
     conn.close()
     harness.drop(db)
@@ -211,14 +212,21 @@ def same_events():
         finish(conn, 6000, f"batch {batch}")
 
 
+def new_people():
+    harness.say("# four connections, different events of the same new people")
+    total, conn = race(4, 4000, 400, 4000)
+    same("each event is fresh once (new people)", total["fresh"], 16000)
+    same("none had to be done again (new people)", total["again"], 0)
+    finish(conn, 16000, "new people")
+
+
 def merging():
-    harness.say("# four connections, different events of the same few people, merging all the time")
+    harness.say("# four connections, different events of a few people, merging all the time")
     for batch in (500, 50):
         total, conn = race(4, 3000, batch, 1000, mixed=30)
         same(f"each event is fresh once (batch {batch})", total["fresh"], 12000)
-        same(f"components have come to their limit, not above (batch {batch})", one(
-            conn, "SELECT max(n) FROM (SELECT count(*) n FROM touchlog.customer GROUP BY root_id) x"),
-            5)
+        same(f"components have come to their limit, not above (batch {batch})", one(conn, """
+            SELECT max(n) FROM (SELECT count(*) n FROM touchlog.customer GROUP BY root_id) x"""), 5)
         finish(conn, 12000, f"batch {batch}")
 
 
@@ -235,5 +243,6 @@ def losing():
 
 def test():
     same_events()
+    new_people()
     merging()
     losing()

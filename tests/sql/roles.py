@@ -13,8 +13,8 @@ AT = "touchlog.at('%s')" % ID
 
 ACCEPT = """SELECT own[1] AS own, txid FROM touchlog.accept(%s::uuid[], %s::uuid[], '{NULL}', '{1}',
     '{t}', '{1,1}', '{email,phone}', '{r@x,+31r}', '{NULL,NULL}', '{NULL,NULL}', '{t,f}', 5)"""
-STANDS = """SELECT stands[1]::text FROM touchlog.accept(%s::uuid[], %s::uuid[], '{NULL}', '{}', '{}',
-    '{}', '{}', '{}', '{}', '{}', '{}', 5)"""
+STANDS = """SELECT stands[1]::text FROM touchlog.accept(%s::uuid[], %s::uuid[], '{NULL}', '{}',
+    '{}', '{}', '{}', '{}', '{}', '{}', '{}', 5)"""
 ROW = ("id", "received_at", "occurred_at", "customer_id", "source", "channel", "direction", "kind",
        "txid")
 
@@ -100,7 +100,7 @@ def daemon(db):
     same("every function is either its own or closed", rows(admin, """
         SELECT proname FROM pg_proc p WHERE pronamespace = 'touchlog'::regnamespace
             AND has_function_privilege('touchlog_daemon', oid, 'EXECUTE')
-            AND proname NOT IN ('accept', 'at') AND proname <> ALL (%s)
+            AND proname NOT IN ('accept', 'append', 'at') AND proname <> ALL (%s)
         UNION SELECT proname FROM pg_proc p, pg_roles r
         WHERE pronamespace = 'touchlog'::regnamespace AND r.rolname = 'touchlog_reader'
             AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND proname <> 'at'""",
@@ -148,7 +148,8 @@ def two_sessions(db):
          (busy.error, one(watcher, "SELECT name FROM touchlog.customer WHERE id = t.own('tri@x')")),
          (None, "Bob"))
 
-    rows(holder, "INSERT INTO touchlog.seen VALUES (gen_random_uuid(), gen_random_uuid(), '2020-01-01')")
+    rows(holder, """INSERT INTO touchlog.seen
+        VALUES (gen_random_uuid(), gen_random_uuid(), '2020-01-01')""")
     rows(holder, "BEGIN; SELECT touchlog.prune_seen(NULL, 1)")
     same("while one daemon prunes another does not",
          rows(other, "SELECT * FROM touchlog.prune_seen(NULL, 1000)"), [(None, 0)])
@@ -159,7 +160,8 @@ def two_sessions(db):
     wait_for("the second to wait", lambda: is_blocked(watcher, other))
     rows(holder, "COMMIT")
     busy.join()
-    same("two daemons that miss the same partition both get it", (busy.error, busy.result), (None, 0))
+    same("two daemons that miss the same partition both get it",
+         (busy.error, busy.result), (None, 0))
 
     rows(holder, "BEGIN; SELECT count(*) FROM touchlog.interaction")
     rows(other, "SET lock_timeout = '2s'")
