@@ -14,6 +14,7 @@ SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "ident
 QUICK = {"sources": SOURCES, "spool_after": "400ms"}
 PATIENT = {"sources": SOURCES, "spool_after": "30s"}
 
+
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory):
     """A PostgreSQL that tests may stop."""
