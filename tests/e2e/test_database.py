@@ -2,7 +2,7 @@
 """PostgreSQL away, hung, killed, locked, wrong or not migrated; the daemon stopped and reloaded: nothing that was
 acknowledged is lost, nothing is logged twice, and /readyz says what is the matter.
 A test name is a sentence that is true when it passes."""
-import contextlib, hashlib, itertools, os, random, shutil, signal, socket, subprocess, threading, time, uuid
+import contextlib, hashlib, os, random, shutil, signal, subprocess, threading, time, uuid
 
 import pytest
 
@@ -13,11 +13,6 @@ SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "ident
            "other": {"type": "webhook", "verify": "none", "channel": "web"}}
 QUICK = {"sources": SOURCES, "spool_after": "400ms"}
 PATIENT = {"sources": SOURCES, "spool_after": "30s"}
-number = itertools.count(1)
-
-
-def fresh(prefix="d"):
-    return f"{prefix}-{next(number)}"
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +288,7 @@ WRONG = {
     "the schema is older": (["DELETE FROM touchlog.schema_version WHERE version = (SELECT max(version) FROM touchlog.schema_version)"],
                             ["INSERT INTO touchlog.schema_version SELECT max(version) + 1, 'x', 1, '' FROM touchlog.schema_version"], "touchlog migrate"),
     "the schema is too new": (["INSERT INTO touchlog.schema_version VALUES (900, 'x', 900, '')"],
-                              ["DELETE FROM touchlog.schema_version WHERE version = 900"], "newer touchlog "),
+                              ["DELETE FROM touchlog.schema_version WHERE version = 900"], "needs a newer touchlog"),
     "a function is missing": (["ALTER FUNCTION touchlog.park RENAME TO was_park"], ["ALTER FUNCTION touchlog.was_park RENAME TO park"], "park"),
     "the role has lost its rights": (["REVOKE touchlog_daemon FROM {role}"], ["GRANT touchlog_daemon TO {role}"], "permission denied"),
 }
@@ -349,7 +344,6 @@ def test_a_newer_schema_that_this_version_satisfies_is_used(database, daemon):
 
 def test_a_standby_is_refused_and_of_several_hosts_the_primary_is_used(mortal, mortal_database, daemon, tmp_path_factory):
     directory = tmp_path_factory.mktemp("standby")
-    primary = harness.DAEMON_ROLE
     mine = directory / "cluster"
     mine.mkdir(mode=0o700)
     as_owner = []
@@ -365,8 +359,8 @@ def test_a_standby_is_refused_and_of_several_hosts_the_primary_is_used(mortal, m
     (mine / "data" / "standby.signal").touch()
     standby = harness.Cluster(directory, hot_standby="on")
     try:
-        both = f"host={standby.path},{mortal.path} port=5432,5432 dbname={mortal_database.name} user={primary}"
-        d = daemon({**QUICK, "database": {"conninfo": f"host={standby.path} port=5432 dbname={mortal_database.name} user={primary}"}},
+        both = f"host={standby.path},{mortal.path} port=5432,5432 dbname={mortal_database.name} user={harness.DAEMON_ROLE}"
+        d = daemon({**QUICK, "database": {"conninfo": f"host={standby.path} port=5432 dbname={mortal_database.name} user={harness.DAEMON_ROLE}"}},
                    database=mortal_database, ready=False)
         until(lambda: "standby" in (why(d) or ""), "/readyz says that it is a standby")
         is_unavailable(d.post("web", {}))
@@ -468,16 +462,16 @@ def test_a_source_that_is_removed_leaves_no_metrics_that_would_raise_an_alarm(da
     assert age in d.metrics()
 
 
-@pytest.mark.parametrize("bad", (
-    {"sources": {"web": {"type": "webhook", "verify": "sometimes"}}}, {"sources": {"web": {"type": "webhok", "verify": "none"}}},
-    {"sources": {"new": {"type": "webhook", "verify": "none"}, "web": {"type": "webhook", "verify": "none", "max_body": "1"}}},
-    {"sources": {"web": {"type": "webhook", "verify": "bearer", "secret": "file:/nowhere/at/all"}}}, {"own": ["nobody"], "sources": {}}))
-def test_a_bad_file_keeps_the_old_configuration_whole(daemon, bad):
+def test_a_bad_file_keeps_the_old_configuration_whole(daemon):
     d = daemon(PATIENT)
     d.errors_expected = {"config_error"}
-    assert not d.reload(bad)
-    assert d.logged("config_error") and d.metrics()["touchlog_config_last_reload_successful"] == 0
-    assert d.post("web", {}).status == d.post("other", {}).status == 200 and d.post("new", {}).status == 404
+    for bad in (
+            {"sources": {"web": {"type": "webhook", "verify": "sometimes"}}}, {"sources": {"web": {"type": "webhok", "verify": "none"}}},
+            {"sources": {"new": {"type": "webhook", "verify": "none"}, "web": {"type": "webhook", "verify": "none", "max_body": "1"}}},
+            {"sources": {"web": {"type": "webhook", "verify": "bearer", "secret": "file:/nowhere/at/all"}}}, {"own": ["nobody"], "sources": {}}):
+        assert not d.reload(bad), bad
+        assert d.logged("config_error") and d.metrics()["touchlog_config_last_reload_successful"] == 0
+        assert d.post("web", {}).status == d.post("other", {}).status == 200 and d.post("new", {}).status == 404
     assert d.reload(PATIENT) and d.metrics()["touchlog_config_last_reload_successful"] == 1
 
 
