@@ -563,6 +563,12 @@ on_time(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* Answered since, perhaps in this very turn of the loop: the time that is over is
+	 * that of a state which is over too. */
+	if (c->timer_for != c->state) {
+		restart_timer(c);
+		return;
+	}
 	c->timer_for = CONN_DEAD;
 	on_timer[c->state](c);
 }

@@ -726,6 +726,20 @@ def test_a_deferred_answer_may_take_longer_than_every_timeout():
         assert ask(s, post(b"/later?1500", b"x"), n=1)[0].body == b"x"
 
 
+def test_an_answer_given_in_the_turn_in_which_the_probe_is_due_is_sent():
+    """Stopped past both, the loop finds two timers due at once: the answer's, and the probe's of a second."""
+    with Server() as s, s.connect() as c:
+        c.sendall(post(b"/later?1000", b"x"))
+        s.until(waiting=1)
+        s.p.send_signal(signal.SIGSTOP)
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            time.sleep(end - time.monotonic())
+        s.p.send_signal(signal.SIGCONT)
+        a = Reader(c).answer()
+        assert a and a.body == b"x"
+
+
 def test_a_tls_client_that_never_finishes_the_handshake_is_closed():
     with Server(tls=True, idle_ms=600) as s:
         c = socket.create_connection(("127.0.0.1", s.port), 5)
