@@ -331,6 +331,23 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
     assert database.one("SELECT count(*) FROM touchlog.parked") == 0
 
 
+def replace_match(database, body):
+    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
+                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
+
+
+def test_a_full_disk_is_503_readyz_says_so_and_it_heals_by_itself(database, daemon):
+    d = daemon(QUICK)
+    replace_match(database, "RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';")
+    is_unavailable(d.post("web", {"external_id": "full"}))
+    until(lambda: "could not extend file" in (why(d) or ""), "/readyz says why")
+    assert d.metrics()["touchlog_ready"] == 0
+    replace_match(database, "")
+    until(lambda: d.post("web", {"external_id": "full"}).status == 200, "it heals")
+    assert why(d) is None and count(database) == 1
+    assert database.one("SELECT count(*) FROM touchlog.parked") == 0
+
+
 def test_a_database_without_our_schema_is_served_as_soon_as_it_is_migrated(cluster, daemon):
     database = cluster.empty()
     d = daemon(QUICK, database=database, ready=False)
