@@ -331,6 +331,29 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
     assert database.one("SELECT count(*) FROM touchlog.parked") == 0
 
 
+@pytest.mark.parametrize("how", ("daemon", "parked retry"))
+def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(database, daemon, how):
+    """The keeper may come later than a writer, or not at all: here its role may connect twice, for two writers."""
+    source = {"m": {"type": "webhook", "verify": "none", "channel": "web", "map": {"external_id": "/id", "kind": "/kind"}}}
+    d = daemon(sources=source)
+    d.log_event("m", {"id": 1, "kind": "visit"})
+    assert d.post("m", {"id": 2}).json()["status"] == "parked"
+    d.stop()
+    database.run("UPDATE touchlog.interaction SET txid = 1000000000000", "UPDATE touchlog.cluster SET system_identifier = 1",
+                 "UPDATE touchlog.parked SET raw = '{\"id\":2,\"kind\":\"visit\"}'")
+    if how == "daemon":
+        database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT 2")
+        try:
+            daemon(sources=source).log_event("m", {"id": 2, "kind": "visit"})
+        finally:
+            database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT -1")
+    else:
+        done = d.touchlog("parked", "retry", "--all")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert database.one("SELECT txid FROM touchlog.interaction WHERE external_id = '2'") > 1000000000000
+    assert database.one("SELECT system_identifier <> 1 FROM touchlog.cluster")
+
+
 def replace_match(database, body):
     database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
                  f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
