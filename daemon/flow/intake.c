@@ -284,7 +284,7 @@ park_refused(struct intake *in, struct batch *b, const struct write_failure *why
 	}
 	log_warn("event_parked", F_TEXT("id", id), F_STR("source", e->source),
 	    F_TEXT("sqlstate", why->sqlstate), F_NUM("bytes", e->raw.n));
-	(void)snprintf(e->reason, sizeof(e->reason), "%s", why->err.text);
+	record_set_reason(e, str_of(why->err.text));
 	(void)snprintf(e->sqlstate, sizeof(e->sqlstate), "%s", why->sqlstate);
 	b->n = 0;
 	batch_free(b);

@@ -331,6 +331,20 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
     assert database.one("SELECT count(*) FROM touchlog.parked") == 0
 
 
+def replace_match(database, body):
+    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
+                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
+
+
+def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database, daemon):
+    d = daemon(QUICK)
+    for before in ("", "x"):        # one of them is cut within a character
+        replace_match(database, f"RAISE EXCEPTION '{before}{'ж' * 200}' USING ERRCODE = 'numeric_value_out_of_range';")
+        a = d.post("web", {"external_id": f"language{before}"})
+        assert a.status == 202 and a.json()["status"] == "parked", a
+    assert database.one("SELECT bool_and(reason LIKE 'step=append:%жжж%') FROM touchlog.parked")
+
+
 @pytest.mark.parametrize("how", ("daemon", "parked retry"))
 def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(database, daemon, how):
     """The keeper may come later than a writer, or not at all: here its role may connect twice, for two writers."""
@@ -352,11 +366,6 @@ def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(data
         assert done.returncode == 0, done.stdout + done.stderr
     assert database.one("SELECT txid FROM touchlog.interaction WHERE external_id = '2'") > 1000000000000
     assert database.one("SELECT system_identifier <> 1 FROM touchlog.cluster")
-
-
-def replace_match(database, body):
-    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
-                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
 def test_a_full_disk_is_503_readyz_says_so_and_it_heals_by_itself(database, daemon):
