@@ -51,6 +51,10 @@ static const struct conf_key listener_keys[] = {
 	    .max = 1000000, .def = "10000",
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
 	    "Behind a proxy they all come from one." },
+	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
+	    .max = 17179869184, .def = "256MiB",
+	    .help = "Memory for bodies that are being received; when it is used up, a further one "
+	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
 	    .max = 600000, .def = "30s",
 	    .help = "First to last byte of a request; slower ones get 408." },
