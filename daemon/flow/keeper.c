@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/uuid.h"
+#include "flow/append.h"
 #include "io/loop.h"
 #include "io/pg_conn.h"
 
@@ -54,9 +55,7 @@ static void
 read_adopt(struct keeper *k, const PGresult *res)
 {
 	(void)k;
-	if (strcmp(PQgetvalue(res, 0, 0), "t") == 0)
-		log_warn("cluster_adopted", F_TEXT("what", "this database was restored into "
-		    "another cluster: its transaction numbers go on above the old ones"));
+	append_tell_adopted(res);
 }
 
 static bool

@@ -326,6 +326,55 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
     assert database.one("SELECT count(*) FROM touchlog.parked") == 0
 
 
+def replace_match(database, body):
+    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
+                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
+
+
+def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database, daemon):
+    d = daemon(QUICK)
+    for before in ("", "x"):        # one of them is cut within a character
+        replace_match(database, f"RAISE EXCEPTION '{before}{'ж' * 200}' USING ERRCODE = 'numeric_value_out_of_range';")
+        a = d.post("web", {"external_id": f"language{before}"})
+        assert a.status == 202 and a.json()["status"] == "parked", a
+    assert database.one("SELECT bool_and(reason LIKE 'step=append:%жжж%') FROM touchlog.parked")
+
+
+@pytest.mark.parametrize("how", ("daemon", "parked retry"))
+def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(database, daemon, how):
+    """The keeper may come later than a writer, or not at all: here its role may connect twice, for two writers."""
+    source = {"m": {"type": "webhook", "verify": "none", "channel": "web", "map": {"external_id": "/id", "kind": "/kind"}}}
+    d = daemon(sources=source)
+    d.log_event("m", {"id": 1, "kind": "visit"})
+    assert d.post("m", {"id": 2}).json()["status"] == "parked"
+    d.stop()
+    database.run("UPDATE touchlog.interaction SET txid = 1000000000000", "UPDATE touchlog.cluster SET system_identifier = 1",
+                 "UPDATE touchlog.parked SET raw = '{\"id\":2,\"kind\":\"visit\"}'")
+    if how == "daemon":
+        database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT 2")
+        try:
+            daemon(sources=source).log_event("m", {"id": 2, "kind": "visit"})
+        finally:
+            database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT -1")
+    else:
+        done = d.touchlog("parked", "retry", "--all")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert database.one("SELECT txid FROM touchlog.interaction WHERE external_id = '2'") > 1000000000000
+    assert database.one("SELECT system_identifier <> 1 FROM touchlog.cluster")
+
+
+def test_a_full_disk_is_503_readyz_says_so_and_it_heals_by_itself(database, daemon):
+    d = daemon(QUICK)
+    replace_match(database, "RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';")
+    is_unavailable(d.post("web", {"external_id": "full"}))
+    until(lambda: "could not extend file" in (why(d) or ""), "/readyz says why")
+    assert d.metrics()["touchlog_ready"] == 0
+    replace_match(database, "")
+    until(lambda: d.post("web", {"external_id": "full"}).status == 200, "it heals")
+    assert why(d) is None and count(database) == 1
+    assert database.one("SELECT count(*) FROM touchlog.parked") == 0
+
+
 def test_a_database_without_our_schema_is_served_as_soon_as_it_is_migrated(cluster, daemon):
     database = cluster.empty()
     d = daemon(QUICK, database=database, ready=False)

@@ -512,6 +512,16 @@ def test_a_renamed_source_knows_the_events_of_its_former_names(house):
         assert house.reload({**house.given, "sources": SOURCES})
 
 
+@pytest.mark.parametrize("was, words", (({"a": ["old"], "b": ["x", "old"]}, "the former name of a too"),
+                                        ({"a": ["b"], "b": []}, "b is a source by itself")))
+def test_two_sources_cannot_have_one_former_name(daemon, was, words):
+    """They would take each other's events for duplicates."""
+    d = daemon(sources=(good := {"a": {"type": "webhook", "verify": "none"}}))
+    assert not d.reload({"sources": {name: {**good["a"], "was": names} for name, names in was.items()}})
+    assert words in d.logged("config_error")[0]["error"]
+    d.errors_expected = {"config_error"}
+
+
 # ---- bodies ----
 
 def raw_deflate(data):
