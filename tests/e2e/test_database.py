@@ -336,6 +336,24 @@ def replace_match(database, body):
                  f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
+@pytest.mark.parametrize("how", ("migration", "pooler"))
+def test_a_session_that_knows_what_is_no_more_is_made_anew(database, daemon, how):
+    """The migration makes the row's type and append() once more, under new numbers."""
+    d = daemon(QUICK)
+    d.log_event("web", {})
+    if how == "migration":
+        with open(os.path.join(harness.SCHEMA, "006-append.sql")) as f:
+            again = f.read()
+        database.run("BEGIN; SET LOCAL ROLE touchlog_admin; DROP FUNCTION touchlog.append;"
+                     f" DROP TYPE touchlog.interaction_row; {again}; COMMIT")
+    else:
+        replace_match(database, "DEALLOCATE ALL;")
+        is_unavailable(d.post("web", {}))
+        replace_match(database, "")
+    until(lambda: all(d.post("web", {}).status == 200 for _ in range(10)), "either writer serves")
+    assert len(d.logged("database_connected")) > 3
+
+
 def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database, daemon):
     d = daemon(QUICK)
     for before in ("", "x"):        # one of them is cut within a character
