@@ -336,6 +336,16 @@ def replace_match(database, body):
                  f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
+def test_what_others_have_put_into_public_is_not_run(database, daemon):
+    """A function that fits better than PostgreSQL's own would be taken for it, with our rights."""
+    database.run("CREATE FUNCTION public.cardinality(int[]) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ours'; END $$",
+                 "CREATE FUNCTION public.concat_ws(text, text, text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ours'; END $$")
+    d = daemon(QUICK)
+    d.log_event("web", {"email": "p@public.example", "participants": [{"role": "cc", "email": "q@public.example"}]})
+    done = d.touchlog("show", "p@public.example")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("how", ("migration", "pooler"))
 def test_a_session_that_knows_what_is_no_more_is_made_anew(database, daemon, how):
     """The migration makes the row's type and append() once more, under new numbers."""
