@@ -121,7 +121,7 @@ wait_and_retry(struct pg_conn *c)
 	int half = c->backoff_ms / 2;
 
 	close_all(c);
-	set_timer(c, half + (int)(random() % (half + 1)));
+	set_timer(c, half + (int)arc4random_uniform((uint32_t)half + 1));
 	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
