@@ -780,3 +780,15 @@ def test_events_are_counted_by_what_became_of_them(daemon):
                        ('requests_refused_total{source="web",reason="json"}', 1)):
         assert m[f"touchlog_{name}"] == want, name
     assert m["touchlog_batch_events_sum"] >= 3 and m["touchlog_queue_events"] == 0 and m["touchlog_ready"] == 1
+
+
+def test_events_that_mention_many_people_share_a_transaction_with_few_others(daemon):
+    """Else who comes in one batch with a thousand of them waits for longer than it waits."""
+    d = daemon(sources={"web": {**OPEN, "channel": "web"}}, batch_max=100)
+    before = d.metrics()["touchlog_batch_events_count"]
+    crowd = [{"external_id": fresh(), "participants": [{"identities": [{"kind": "email", "value": f"p{n}-{i}-{k}@crowd.example"}
+                                                                     for k in range(16)]} for i in range(50)]} for n in range(4)]
+    assert d.post_lines("web", crowd).json()["logged"] == 4
+    assert d.metrics()["touchlog_batch_events_count"] - before == 4
+    assert d.post_lines("web", [{"external_id": fresh(), "email": f"{n}@few.example"} for n in range(90)]).json()["logged"] == 90
+    assert d.metrics()["touchlog_batch_events_count"] - before == 5
