@@ -293,12 +293,26 @@ end_step(struct writer *w, bool is_synced)
 		run_from(w, step + 1);
 }
 
+/* Why a missing partition cannot be made says more than that it is missing. */
+static void
+note_no_partition(struct writer *w, const PGresult *res)
+{
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+
+	(void)err_set(&w->failure.err, w->failure.err.kind, "step=%s: %s; %s", w->step->name,
+	    pg_text(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)), hint != NULL ? hint : "");
+}
+
 static void
 read_error(struct writer *w, const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 
+	if (w->step->send == send_partitions) {
+		note_no_partition(w, res);
+		return;
+	}
 	/* 23514 that names no constraint: no partition takes this row. */
 	if (!w->has_failed && state != NULL && strcmp(state, "23514") == 0 && constraint == NULL)
 		w->lacks_partition = true;

@@ -373,6 +373,19 @@ def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database,
     assert database.one("SELECT bool_and(reason LIKE 'step=append:%жжж%') FROM touchlog.parked")
 
 
+def test_a_partition_that_cannot_be_made_is_told_by_readyz_with_the_reason(database, daemon):
+    d = daemon(QUICK)
+    d.log_event("web", {})
+    part = database.one("SELECT tableoid::regclass::text FROM touchlog.interaction")
+    bounds = database.one(f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = '{part}'::regclass")
+    database.run(f"ALTER TABLE touchlog.interaction DETACH PARTITION {part}")
+    is_unavailable(d.post("web", {"external_id": "detached"}))
+    until(lambda: "detached" in (why(d) or ""), "/readyz says why")
+    database.run(f"ALTER TABLE touchlog.interaction ATTACH PARTITION {part} {bounds}")
+    until(lambda: d.post("web", {"external_id": "detached"}).status == 200, "it heals")
+    assert why(d) is None and count(database) == 2
+
+
 @pytest.mark.parametrize("how", ("daemon", "parked retry"))
 def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(database, daemon, how):
     """The keeper may come later than a writer, or not at all: here its role may connect twice, for two writers."""
