@@ -12,6 +12,7 @@
 
 #include "channels/channel.h"
 #include "channels/registry.h"
+#include "io/http_server.h"
 #include "io/pg_conn.h"
 
 enum { MAX_TYPES = 32 };
@@ -89,8 +90,9 @@ static const struct conf_key source_keys[] = {
 	    .help = "By what a retried event is known: its external_id, else Idempotency-Key, else "
 	    "(when it says when it occurred) its bytes (auto); always its bytes (body); not at "
 	    "all (none)." },
-	{ "dedupe_for", CONF_MS, OF_SOURCE(dedupe_for_ms), .min = 86400000, .reload = true,
-	    .def = "400d", .help = "How long a retried event is known." },
+	{ "dedupe_for", CONF_MS, OF_SOURCE(dedupe_for_ms), .min = 86400000,
+	    .max = 315360000000000, .reload = true, .def = "400d",
+	    .help = "How long a retried event is known." },
 	{ "rate", CONF_INT, OF_SOURCE(rate), .min = 0, .max = 10000000, .def = "0",
 	    .reload = true, .help = "Events a second; more are told 429. 0: any." },
 	{ "max_body", CONF_SIZE, OF_SOURCE(max_body), .min = 1024, .max = 268435456,
@@ -169,6 +171,17 @@ check_conninfo(struct config *c, const char *key, struct str text)
 		conf_complain(c->conf, at, "%s: %s", key, pg_text(why));
 	PQfreemem(why);
 	PQconninfoFree(options);
+}
+
+static void
+check_listener(struct config *c, const struct conf_named *named)
+{
+	const struct listener_conf *l = named->common;
+
+	if (l->address.p != NULL && !http_is_address(l->address.p))
+		conf_complain(c->conf, conf_find(named->node, "address"), "listeners.%.*s.address: "
+		    "a numeric address and a port are wanted, such as 127.0.0.1:8080, "
+		    "0.0.0.0:8080 (all) or [::]:8080 (all, IPv6 too)", STR_ARG(named->name));
 }
 
 static void
@@ -276,6 +289,8 @@ judge(struct config *c)
 	check_conninfo(c, "admin_conninfo", c->database.admin_conninfo);
 	check_conninfo(c, "reader_conninfo", c->database.reader_conninfo);
 	check_own(c);
+	for (size_t i = 0; i < c->listeners.n; i++)
+		check_listener(c, &c->listeners.v[i]);
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);

@@ -35,6 +35,7 @@ enum {
 	TICK_MS		 = 100,
 	SAME_FAILURES	 = 5,		/* then a batch is halved */
 	TROUBLE_FAILURES = 3,		/* then /readyz tells */
+	MENTIONS_PER_EVENT = 4,		/* on average, in a full batch */
 	RETRY_FIRST_US	 = 10 * 1000,
 	RETRY_MAX_US	 = 500 * 1000,
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
@@ -151,10 +152,13 @@ next_event(struct intake *in)
 	return e;
 }
 
+/* One event may mention 1,600 people, each of whom costs PostgreSQL 50 us when new: a
+ * thousand of them would keep who shares their batch waiting for longer than it waits. */
 static bool
 has_room(const struct intake *in, const struct batch *b)
 {
-	return b->n < b->room && b->bytes < (size_t)in->conf.batch_max_bytes;
+	return b->n < b->room && b->bytes < (size_t)in->conf.batch_max_bytes &&
+	    b->nmentions < MENTIONS_PER_EVENT * (size_t)in->conf.batch_max;
 }
 
 static size_t

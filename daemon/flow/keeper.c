@@ -216,7 +216,7 @@ keeper_new(struct loop *l, const char *conninfo, struct err *err)
 	}
 	/* A different place each time: short runs shall not prune the first keys only. */
 	uuid_text(uuid_v7(), k->prune_from);
-	k->prune_from[0] = "0123456789abcdef"[random() % 16];
+	k->prune_from[0] = "0123456789abcdef"[arc4random_uniform(16)];
 	k->tick = event_new(loop_base(l), -1, EV_PERSIST, on_tick, k);
 	k->conn = pg_conn_new(l, &conf, &ops, k, err);
 	if (k->conn != NULL && k->tick != NULL && event_add(k->tick, &tv) == 0) {

@@ -54,6 +54,7 @@ cut_parties(struct cutter *c, struct record *e, const struct interaction *i)
 
 		memcpy(m, p->mentions, size);
 		p->mentions = m;
+		e->nmentions += p->nmentions;
 	}
 	for (size_t n = 0; n < e->nparties; n++) {
 		struct party *p = &e->parties[n];

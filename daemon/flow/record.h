@@ -40,6 +40,7 @@ struct record {
 	struct str		 content_type;
 	struct party		*parties;
 	size_t			 nparties;
+	size_t			 nmentions;	/* of all parties */
 	char			 reason[240];	/* to be parked: why */
 	char			 sqlstate[6];	/* "" when PostgreSQL was not asked */
 };

@@ -195,6 +195,19 @@ tell_refused(const struct writer *w)
 	    F_TEXT("hint", "touchlog customer identities shows them"));
 }
 
+/* What a session remembers (prepared statements, numbers of types) may be older than the
+ * last migration, or gone: a new session learns it anew. */
+static bool
+is_stale(const char *sqlstate)
+{
+	static const char *const classes[] = { "0A", "26", "XX" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 /* Foreign call last: the owner may give us the next batch in it. */
 static void
 finish(struct writer *w)
@@ -210,6 +223,8 @@ finish(struct writer *w)
 	w->batch = NULL;
 	w->step = NULL;
 	w->has_failed = w->lacks_partition = w->is_committing = false;
+	if (failed && pg_conn_is_up(w->conn) && is_stale(failure.sqlstate))
+		pg_conn_drop(w->conn);
 	w->ops->done(w->owner, b, failed ? &failure : NULL);
 }
 
@@ -278,12 +293,26 @@ end_step(struct writer *w, bool is_synced)
 		run_from(w, step + 1);
 }
 
+/* Why a missing partition cannot be made says more than that it is missing. */
+static void
+note_no_partition(struct writer *w, const PGresult *res)
+{
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+
+	(void)err_set(&w->failure.err, w->failure.err.kind, "step=%s: %s; %s", w->step->name,
+	    pg_text(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)), hint != NULL ? hint : "");
+}
+
 static void
 read_error(struct writer *w, const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 
+	if (w->step->send == send_partitions) {
+		note_no_partition(w, res);
+		return;
+	}
 	/* 23514 that names no constraint: no partition takes this row. */
 	if (!w->has_failed && state != NULL && strcmp(state, "23514") == 0 && constraint == NULL)
 		w->lacks_partition = true;

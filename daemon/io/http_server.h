@@ -98,6 +98,8 @@ struct http_server_ops {
 /* "bad_request" and so on, for a metric's label. */
 const char	*http_refusal_name(enum http_refusal why);
 
+/* Whether it is one that http_server_new() takes. */
+TL_MUST bool http_is_address(const char *address);
 /* Listens on `address` ("127.0.0.1:8080", "[::]:8080"); port 0 lets the kernel
  * choose.  `tls` NULL: plain.  Otherwise its certificates and options are the
  * caller's, and it has to outlive the server.  `ops`, `base` and `owner` are borrowed;

@@ -331,6 +331,34 @@ def replace_match(database, body):
                  f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
+def test_what_others_have_put_into_public_is_not_run(database, daemon):
+    """A function that fits better than PostgreSQL's own would be taken for it, with our rights."""
+    database.run("CREATE FUNCTION public.cardinality(int[]) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ours'; END $$",
+                 "CREATE FUNCTION public.concat_ws(text, text, text, text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'ours'; END $$")
+    d = daemon(QUICK)
+    d.log_event("web", {"email": "p@public.example", "participants": [{"role": "cc", "email": "q@public.example"}]})
+    done = d.touchlog("show", "p@public.example")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("how", ("migration", "pooler"))
+def test_a_session_that_knows_what_is_no_more_is_made_anew(database, daemon, how):
+    """The migration makes the row's type and append() once more, under new numbers."""
+    d = daemon(QUICK)
+    d.log_event("web", {})
+    if how == "migration":
+        with open(os.path.join(harness.SCHEMA, "006-append.sql")) as f:
+            again = f.read()
+        database.run("BEGIN; SET LOCAL ROLE touchlog_admin; DROP FUNCTION touchlog.append;"
+                     f" DROP TYPE touchlog.interaction_row; {again}; COMMIT")
+    else:
+        replace_match(database, "DEALLOCATE ALL;")
+        is_unavailable(d.post("web", {}))
+        replace_match(database, "")
+    until(lambda: all(d.post("web", {}).status == 200 for _ in range(10)), "either writer serves")
+    assert len(d.logged("database_connected")) > 3
+
+
 def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database, daemon):
     d = daemon(QUICK)
     for before in ("", "x"):        # one of them is cut within a character
@@ -338,6 +366,19 @@ def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database,
         a = d.post("web", {"external_id": f"language{before}"})
         assert a.status == 202 and a.json()["status"] == "parked", a
     assert database.one("SELECT bool_and(reason LIKE 'step=append:%жжж%') FROM touchlog.parked")
+
+
+def test_a_partition_that_cannot_be_made_is_told_by_readyz_with_the_reason(database, daemon):
+    d = daemon(QUICK)
+    d.log_event("web", {})
+    part = database.one("SELECT tableoid::regclass::text FROM touchlog.interaction")
+    bounds = database.one(f"SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = '{part}'::regclass")
+    database.run(f"ALTER TABLE touchlog.interaction DETACH PARTITION {part}")
+    is_unavailable(d.post("web", {"external_id": "detached"}))
+    until(lambda: "detached" in (why(d) or ""), "/readyz says why")
+    database.run(f"ALTER TABLE touchlog.interaction ATTACH PARTITION {part} {bounds}")
+    until(lambda: d.post("web", {"external_id": "detached"}).status == 200, "it heals")
+    assert why(d) is None and count(database) == 2
 
 
 @pytest.mark.parametrize("how", ("daemon", "parked retry"))

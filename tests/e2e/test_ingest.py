@@ -788,3 +788,15 @@ def test_promtool_finds_nothing_to_complain_of_in_the_metrics(house):
     assert page.status == 200 and page.headers["content-type"].startswith("text/plain; version=0.0.4")
     done = subprocess.run(["promtool", "check", "metrics"], input=page.body, capture_output=True)
     assert done.returncode == 0 and not done.stderr, done
+
+
+def test_events_that_mention_many_people_share_a_transaction_with_few_others(daemon):
+    """Else who comes in one batch with a thousand of them waits for longer than it waits."""
+    d = daemon(sources={"web": {**OPEN, "channel": "web"}}, batch_max=100)
+    before = d.metrics()["touchlog_batch_events_count"]
+    crowd = [{"external_id": fresh(), "participants": [{"identities": [{"kind": "email", "value": f"p{n}-{i}-{k}@crowd.example"}
+                                                                     for k in range(16)]} for i in range(50)]} for n in range(4)]
+    assert d.post_lines("web", crowd).json()["logged"] == 4
+    assert d.metrics()["touchlog_batch_events_count"] - before == 4
+    assert d.post_lines("web", [{"external_id": fresh(), "email": f"{n}@few.example"} for n in range(90)]).json()["logged"] == 90
+    assert d.metrics()["touchlog_batch_events_count"] - before == 5
