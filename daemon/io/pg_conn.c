@@ -52,7 +52,8 @@ struct pg_conn {
 /* Read under every session; the answers are checked by check_session().  All names of
  * ours are qualified: what others may have put into public is not to be found. */
 static const char session_sql[] =
-    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC';"
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
     "SET client_min_messages = warning;"
