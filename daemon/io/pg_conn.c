@@ -65,10 +65,13 @@ const char *
 pg_text(const char *message)
 {
 	static char line[200];
-	size_t n = 0;
+	size_t n = 0, at;
 
 	for (; message != NULL && *message != '\0' && n < sizeof(line) - 1; message++)
 		line[n++] = *message == '\n' || *message == '\t' ? ' ' : *message;
+	line[n] = '\0';
+	if (!str_is_utf8(str_of(line), &at) && n - at < 4)
+		n = at;		/* a piece of the last character */
 	while (n > 0 && line[n - 1] == ' ')
 		n--;
 	line[n] = '\0';
