@@ -52,7 +52,8 @@ struct pg_conn {
 /* Read under every session; the answers are checked by check_session().  All names of
  * ours are qualified: what others may have put into public is not to be found. */
 static const char session_sql[] =
-    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC';"
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
     "SET client_min_messages = warning;"
@@ -64,10 +65,13 @@ const char *
 pg_text(const char *message)
 {
 	static char line[200];
-	size_t n = 0;
+	size_t n = 0, at;
 
 	for (; message != NULL && *message != '\0' && n < sizeof(line) - 1; message++)
 		line[n++] = *message == '\n' || *message == '\t' ? ' ' : *message;
+	line[n] = '\0';
+	if (!str_is_utf8(str_of(line), &at) && n - at < 4)
+		n = at;		/* a piece of the last character */
 	while (n > 0 && line[n - 1] == ' ')
 		n--;
 	line[n] = '\0';

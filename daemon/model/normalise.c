@@ -311,7 +311,7 @@ read_identity(struct work *w, struct party *p, const struct draft_identity *id, 
 	case IDENTITY_BAD_KIND:
 		return err_set(err, ERR_INPUT, "identities: kind \"%.*s\" is not email, phone, "
 		    "anonymous, external:NAMESPACE or social:NETWORK",
-		    (int)(id->kind.n < 64 ? id->kind.n : 64), id->kind.p);
+		    STR_ARG(str_prefix_utf8(id->kind, 64)));
 	case IDENTITY_JUNK:
 	case IDENTITY_OWN:
 		break;

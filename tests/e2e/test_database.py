@@ -368,6 +368,14 @@ def test_an_event_is_parked_whatever_language_postgresql_refuses_it_in(database,
     assert database.one("SELECT bool_and(reason LIKE 'step=append:%жжж%') FROM touchlog.parked")
 
 
+def test_readyz_is_json_whatever_language_postgresql_speaks(database, daemon):
+    d = daemon(QUICK)
+    for before in ("", "x"):
+        replace_match(database, f"RAISE EXCEPTION '{before}{'ж' * 200}' USING ERRCODE = 'undefined_table';")
+        is_unavailable(d.post("web", {}))
+        until(lambda: f"{before}жжж" in (why(d) or ""), "/readyz says why")
+
+
 def test_a_partition_that_cannot_be_made_is_told_by_readyz_with_the_reason(database, daemon):
     d = daemon(QUICK)
     d.log_event("web", {})

@@ -165,6 +165,13 @@ def test_a_canonical_event_that_does_not_fit_is_given_back_with_the_member_named
     assert house.database.one("SELECT count(*) FROM touchlog.parked WHERE source = 'any'") == 0
 
 
+def test_an_answer_is_json_wherever_a_long_name_is_cut(house):
+    for before in ("", "x"):        # one of them is cut within a character
+        for event in ({"identities": [{"kind": before + "é" * 200, "value": "v"}]}, {"channel": before + "é" * 200}):
+            a = house.post("web", event)
+            assert a.status == 422 and a.json()["detail"].isprintable(), a
+
+
 @pytest.mark.parametrize("body", ('"text"', "17", "null", "true"))
 def test_an_event_is_an_object(house, body):
     assert "object" in is_problem(house.post("any", body), 422)["detail"]
