@@ -27,6 +27,7 @@
 enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024 };
 
 struct webhook_conf {
+	struct str			 preset;	/* merged underneath before we see it */
 	int				 verify;	/* enum signature_scheme */
 	struct str			 header;
 	struct str			 prefix;
@@ -50,6 +51,10 @@ struct webhook {
 #define AT(field) offsetof(struct webhook_conf, field)
 
 static const struct conf_key webhook_keys[] = {
+	{ "preset", CONF_BASE, AT(preset), .reload = true, .folder = "preset_dir",
+	    .help = "The sender, where it is one of those that touchlog knows: what stands in its "
+	    "file (verify, map and the like) holds wherever the source itself says nothing. map "
+	    "and translate are merged by key; a key without a value takes the preset's away." },
 	{ "verify", CONF_ENUM, AT(verify), .required = true, .reload = true,
 	    .choices = signature_schemes,
 	    .help = "How a sender proves who it is. `none` has to be said: anybody who can reach "
@@ -69,12 +74,12 @@ static const struct conf_key webhook_keys[] = {
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
-	{ "map", CONF_TREE, AT(map), .reload = true,
+	{ "map", CONF_TREE, AT(map), .reload = true, .merge_levels = 1,
 	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
 	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD` or "
 	    "`attributes.NAME`, and a JSON Pointer (RFC 6901), a constant after `=`, or a list of "
 	    "these, of which the first that is there counts. Without a map, events are canonical." },
-	{ "translate", CONF_TREE, AT(translate), .reload = true,
+	{ "translate", CONF_TREE, AT(translate), .reload = true, .merge_levels = 2,
 	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
 	{ "require", CONF_TREE, AT(require), .reload = true,
 	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "

@@ -39,6 +39,10 @@ add_line(struct conf *c, struct conf_lines *l, struct str text)
 {
 	struct str copy;
 
+	/* A file that several entries build on is judged with each of them. */
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(str_of(l->v[i]), text))
+			return;
 	if (l->n >= CONF_LINES_MAX)
 		return;
 	if (l->n == CONF_LINES_MAX - 1)

@@ -338,6 +338,10 @@ put_source(struct buf *out, const struct channel *ch)
 	intake_queue_counts(ch->queue, &n);
 	buf_text(out, "{\"name\":");
 	buf_json(out, ch->source->name);
+	if (ch->source->preset.p != NULL) {
+		buf_text(out, ",\"preset\":");
+		buf_json(out, ch->source->preset);
+	}
 	buf_printf(out, ",\"type\":\"%s\",\"paused\":%s,\"received\":%llu,\"logged\":%llu,"
 	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"refused\":%llu,"
 	    "\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,

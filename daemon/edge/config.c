@@ -131,6 +131,9 @@ const struct conf_key config_keys[] = {
 	    .size = sizeof(struct source), .variant = source_type,
 	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
 	    "by a reload." },
+	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
+	    .def = TOUCHLOG_PRESETDIR,
+	    .help = "The folder of the presets, NAME.yaml each." },
 	{ "batch_max", CONF_INT, OF_CONFIG(batch_max), .min = 1, .max = 10000, .def = "1000",
 	    .help = "Events in one transaction." },
 	{ "batch_max_bytes", CONF_SIZE, OF_CONFIG(batch_max_bytes), .min = 65536,
@@ -196,6 +199,7 @@ complete_source(struct config *c, struct conf_named *named, const struct channel
 	if (conf_find(named->node, "direction") == NULL)
 		s->direction = -1;
 	s->name = named->name;
+	s->preset = named->base;
 	s->key_name = s->was.n > 0 ? s->was.v[0] : named->name;
 	s->rules.own = c->own_set;
 	s->rules.region = s->region.p;

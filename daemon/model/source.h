@@ -32,6 +32,7 @@ struct source {
 	struct conf_texts was;		/* former names, oldest first */
 
 	struct str	 name;
+	struct str	 preset;	/* what it is made from; none */
 	struct str	 key_name;	/* the oldest: dedupe keys use it */
 	struct identity_rules rules;
 	bool		 is_strong;	/* its strong kinds make strong identities */
