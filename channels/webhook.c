@@ -63,8 +63,9 @@ static const struct conf_key webhook_keys[] = {
 	{ "timestamp_header", CONF_TEXT, AT(timestamp_header), .reload = true,
 	    .help = "The header with the time of signing (seconds or milliseconds since 1970). "
 	    "The signed text is then timestamp, full stop, body." },
-	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 86400000, .def = "5m",
-	    .reload = true, .help = "How far that time may be off, either way." },
+	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 172800000,
+	    .reload = true, .help = "How far the time of signing may be off, either way. Default: "
+	    "what the scheme is known for (see SIGNATURES), 5m for hmac." },
 	{ "user", CONF_TEXT, AT(user), .reload = true, .help = "The user name (basic)." },
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
@@ -343,18 +344,18 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	struct webhook *w = channel_priv(ch);
 	const struct http_message *m = http_request_message(req);
 	char room[TOKEN_MAX_BYTES];
-	struct str token;
+	struct signature_request sender = { .m = m, .body = http_request_body(req),
+	    .now_us = clock_now_us() };
 	const char *check;
 
-	if (!path_token(rest, room, sizeof(room), &token) ||
-	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
+	if (!path_token(rest, room, sizeof(room), &sender.path_token) ||
+	    (sender.path_token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
 	else if (!str_eq(m->method, STR("POST")))
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (!signature_verify(w->signature, m, http_request_body(req), token, clock_now_us(),
-	    &check))
+	else if (!signature_verify(w->signature, &sender, &check))
 		post_refuse(ch, req, 401, check,
 		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
 		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL,
