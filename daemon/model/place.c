@@ -5,14 +5,18 @@
  * they do not know, and the next place of a list shall have its turn. */
 #include "model/place.h"
 
+#include <stdlib.h>
+
 #include <json-c/json.h>
 
 #include "base/buf.h"
 #include "model/pattern.h"
 #include "model/place_internal.h"
 
-enum { JOINED_MAX_BYTES = 1024 * 1024 };
+enum { JOINED_MAX_BYTES = 1024 * 1024, PARSED_MAX_DEPTH = 100 };
 
+/* JSON that stood in a text.  It hangs on that text, so that it is parsed once however
+ * many places look into it. */
 struct place_parsed {
 	struct json_object	*json;		/* ours */
 	struct place_parsed	*next;
@@ -33,22 +37,46 @@ struct search {
 void
 place_context_fini(struct place_context *c)
 {
-	for (struct place_parsed *p = c->parsed; p != NULL; p = p->next)
+	struct place_parsed *p;
+
+	while ((p = c->parsed) != NULL) {
+		c->parsed = p->next;
 		json_object_put(p->json);
-	c->parsed = NULL;
+		free(p);
+	}
+}
+
+struct json_object *
+place_parsed_of(struct json_object *text)
+{
+	struct place_parsed *p = json_object_is_type(text, json_type_string) ?
+	    json_object_get_userdata(text) : NULL;
+
+	return p != NULL ? p->json : NULL;
 }
 
 bool
-place_keep_parsed(struct place_context *c, struct json_object *take_json)
+place_parse(struct place_context *c, struct place_value *v, struct err *err)
 {
-	struct place_parsed *p = arena_alloc(c->arena, sizeof(*p));
+	struct json_object *text = v->unparsed != NULL ? v->unparsed : v->json;
+	struct place_parsed *p;
 
-	if (p == NULL) {
-		json_object_put(take_json);
+	v->unparsed = text;
+	v->json = place_parsed_of(text);
+	if (v->json != NULL)
+		return true;
+	if (!json_parse(v->text, PARSED_MAX_DEPTH, &v->json, err))
 		return false;
+	p = malloc(sizeof(*p));
+	if (p == NULL) {
+		json_object_put(v->json);
+		v->json = NULL;
+		return err_set(err, ERR_RETRY, "out of memory");
 	}
-	*p = (struct place_parsed){ take_json, c->parsed };
+	*p = (struct place_parsed){ v->json, c->parsed };
 	c->parsed = p;
+	if (json_object_is_type(text, json_type_string))
+		json_object_set_userdata(text, p, NULL);
 	return true;
 }
 

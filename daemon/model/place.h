@@ -50,6 +50,8 @@ struct place_reader {
 struct place	*place_compile(struct place_reader *r, const struct conf_node *at);
 /* As it is written, of an object its `from`, of a list its first. */
 struct str	 place_text(const struct place *p);
+/* It is one of several. */
+bool		 place_is_list(const struct place *p);
 /* It is the same whatever comes. */
 bool		 place_is_constant(const struct place *p);
 
@@ -82,6 +84,8 @@ struct place_context {
 };
 
 void	place_context_fini(struct place_context *c);
+/* What that text was parsed to, which hangs on it, or NULL. */
+struct json_object *place_parsed_of(struct json_object *text);
 
 /* A value: JSON, or text that was made here. */
 struct place_value {
@@ -89,8 +93,8 @@ struct place_value {
 	struct str		 text;		/* of scalars; .p NULL: an object or array */
 	bool			 is_json;	/* the text is a JSON value as it stands */
 	struct str		 from;		/* where it stood, as written */
-	/* JSON within JSON: the text of the document, and all that it became.  NULL: none. */
-	struct json_object	*unparsed, *parsed;
+	/* JSON within JSON: the text of the document that it was parsed from, or NULL. */
+	struct json_object	*unparsed;
 };
 
 enum place_fate {

@@ -373,6 +373,12 @@ place_text(const struct place *p)
 }
 
 bool
+place_is_list(const struct place *p)
+{
+	return p->nlist > 1;
+}
+
+bool
 place_is_constant(const struct place *p)
 {
 	return p->kind == PLACE_CONSTANT;

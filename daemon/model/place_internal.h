@@ -82,7 +82,7 @@ void	*place_memory(struct place_reader *r, size_t n, size_t size);
 /* Each returns the fate of such a value. */
 enum place_fate place_set_text(struct place_value *v, struct str text);
 enum place_fate place_set_json(struct place_value *v, struct json_object *json);
-/* Freed with the context.  false: memory is out, and it was freed. */
-TL_MUST bool	 place_keep_parsed(struct place_context *c, struct json_object *take_json);
+/* Parses a value's text, or finds what it was parsed to before. */
+TL_MUST bool	 place_parse(struct place_context *c, struct place_value *v, struct err *err);
 
 #endif

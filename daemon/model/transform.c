@@ -16,7 +16,7 @@
 #include "model/unit.h"
 #include "model/zone.h"
 
-enum { INNER_MAX_DEPTH = 100, DECODED_MAX_BYTES = 64 * 1024 * 1024, MAX_PIECE = 10000 };
+enum { DECODED_MAX_BYTES = 64 * 1024 * 1024, MAX_PIECE = 10000 };
 
 /* ---- settings that several rows have ---- */
 
@@ -168,20 +168,6 @@ compile_json(struct place_reader *r, const struct conf_node *value, const struct
 }
 
 static bool
-parse(struct place_context *c, struct place_value *v, struct err *err)
-{
-	struct json_object *json = NULL;
-
-	if (v->unparsed == NULL)
-		v->unparsed = v->json;
-	if (!json_parse(v->text, INNER_MAX_DEPTH, &json, err))
-		return false;
-	v->parsed = json;
-	v->json = json;
-	return place_keep_parsed(c, json) || err_set(err, ERR_RETRY, "out of memory");
-}
-
-static bool
 take_first(void *arg, struct json_object *json)
 {
 	return place_set_json(arg, json) == PLACE_FOUND;
@@ -193,7 +179,7 @@ run_json(struct place_context *c, const struct transform *t, struct place_value 
 {
 	struct json_object *root;
 
-	if (v->text.p != NULL && !parse(c, v, err))
+	if (v->text.p != NULL && !place_parse(c, v, err))
 		return PLACE_FAULT;
 	root = v->json;
 	(void)place_set_json(v, NULL);
