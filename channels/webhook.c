@@ -36,9 +36,7 @@ struct webhook_conf {
 	int64_t				 window_ms;
 	struct str			 user;
 	struct conf_texts		 secret;
-	const struct conf_node		*map;
-	const struct conf_node		*translate;
-	const struct conf_node		*require;
+	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 };
 
@@ -68,22 +66,32 @@ static const struct conf_key webhook_keys[] = {
 	{ "timestamp_header", CONF_TEXT, AT(timestamp_header), .reload = true,
 	    .help = "The header with the time of signing (seconds or milliseconds since 1970). "
 	    "The signed text is then timestamp, full stop, body." },
-	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 86400000, .def = "5m",
-	    .reload = true, .help = "How far that time may be off, either way." },
+	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 172800000,
+	    .reload = true, .help = "How far the time of signing may be off, either way. Default: "
+	    "what the scheme is known for (see SIGNATURES), 5m for hmac." },
 	{ "user", CONF_TEXT, AT(user), .reload = true, .help = "The user name (basic)." },
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
-	{ "map", CONF_TREE, AT(map), .reload = true, .merge_levels = 1,
+	{ "map", CONF_TREE, AT(nodes.map), .reload = true, .merge_levels = 1,
 	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
-	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD` or "
-	    "`attributes.NAME`, and a JSON Pointer (RFC 6901), a constant after `=`, or a list of "
-	    "these, of which the first that is there counts. Without a map, events are canonical." },
-	{ "translate", CONF_TREE, AT(translate), .reload = true, .merge_levels = 2,
+	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD`, `participants` "
+	    "or `attributes.NAME`, and a place: see MAPPING. Without a map, events are canonical." },
+	{ "translate", CONF_TREE, AT(nodes.translate), .reload = true, .merge_levels = 2,
 	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
-	{ "require", CONF_TREE, AT(require), .reload = true,
+	{ "require", CONF_TREE, AT(nodes.require), .reload = true,
 	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "
 	    "where they are mapped." },
+	{ "each", CONF_TREE, AT(nodes.each), .reload = true,
+	    .help = "The list of events within a document: a place, or a list of places, each within "
+	    "what the one before it found. A lone object counts as a list of one." },
+	{ "when", CONF_TREE, AT(nodes.when), .reload = true,
+	    .help = "Which events are ours: places, and what has to stand there: a text, a list of "
+	    "texts, `yes` (it is there), `no` (it is not) or `{ match: REGEX }`. All must hold. "
+	    "Others are answered as if they were, and counted as ignored." },
+	{ "items", CONF_TREE, AT(nodes.items), .reload = true,
+	    .help = "Several kinds of event: a list of `{ each, when, map, translate, require }`. The "
+	    "source's own are what they share; the first kind that takes an event has it." },
 	{ 0 },
 };
 
@@ -101,6 +109,13 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 	};
 }
 
+static const struct conf_node *
+first_of(const struct map_nodes *n)
+{
+	return n->each != NULL ? n->each : n->when != NULL ? n->when :
+	    n->translate != NULL ? n->translate : n->require;
+}
+
 static void
 webhook_check(struct conf *c, const struct conf_node *node, void *own)
 {
@@ -114,11 +129,11 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 	if (s == NULL)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
-	if (w->map != NULL)
-		w->mapping = mapping_compile(c, w->map, w->translate, w->require);
-	else if (w->translate != NULL || w->require != NULL)
-		conf_complain(c, w->translate != NULL ? w->translate : w->require,
-		    "translate and require go with map: events without a map are canonical");
+	if (w->nodes.map != NULL || w->nodes.items != NULL)
+		w->mapping = mapping_compile(c, &w->nodes);
+	else if (first_of(&w->nodes) != NULL)
+		conf_complain(c, first_of(&w->nodes), "each, when, translate and require go with "
+		    "map: events without a map are canonical");
 }
 
 static bool
@@ -163,7 +178,11 @@ static bool
 read_event(const struct webhook *w, struct json_object *doc, const struct item_origin *o,
     struct arena *a, struct draft *d, struct interaction *ret, struct err *err)
 {
-	if (w->conf->mapping != NULL ? !mapping_run(w->conf->mapping, doc, a, d, err) :
+	struct str none[PLACE_MAX_NEEDS] = { STR_NONE };
+	struct map_input in = { .doc = doc, .values = none };
+	struct map_items items;
+
+	if (w->conf->mapping != NULL ? !mapping_find(w->conf->mapping, &in, a, &items, err) || !mapping_run(&items, 0, &in, a, d, err) :
 	    !draft_init(d, a, err) || !canonical_read(doc, d, err))
 		return false;
 	return normalise(channel_source(w->ch), d, o, a, ret, err);
@@ -348,18 +367,18 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	struct webhook *w = channel_priv(ch);
 	const struct http_message *m = http_request_message(req);
 	char room[TOKEN_MAX_BYTES];
-	struct str token;
+	struct signature_request sender = { .m = m, .body = http_request_body(req),
+	    .now_us = clock_now_us() };
 	const char *check;
 
-	if (!path_token(rest, room, sizeof(room), &token) ||
-	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
+	if (!path_token(rest, room, sizeof(room), &sender.path_token) ||
+	    (sender.path_token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
 	else if (!str_eq(m->method, STR("POST")))
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (!signature_verify(w->signature, m, http_request_body(req), token, clock_now_us(),
-	    &check))
+	else if (!signature_verify(w->signature, &sender, &check))
 		post_refuse(ch, req, 401, check,
 		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
 		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL,
