@@ -286,7 +286,14 @@ read_filter(struct arena *a, const char *name, struct json_pointer_step *step)
 		return true;
 	step->member = arena_text(a, (struct str){ name, (size_t)(at - name) });
 	step->wanted = str_of(at + 1);
-	return step->member != NULL;
+	if (step->member == NULL)
+		return false;
+	for (char *p = step->member; *p != '\0'; p++)
+		if (*p == '/') {
+			*p = '\0';
+			step->nmore++;
+		}
+	return true;
 }
 
 bool
@@ -359,12 +366,16 @@ json_text(struct json_object *o, struct str *ret)
 static bool
 is_wanted(const struct json_pointer_step *step, struct json_object *item)
 {
-	struct json_object *member;
+	const char *name = step->member;
 	struct str text;
 
-	return step->is_any || (json_object_is_type(item, json_type_object) &&
-	    json_object_object_get_ex(item, step->member, &member) &&
-	    json_text(member, &text) && str_eq(text, step->wanted));
+	if (step->is_any)
+		return true;
+	for (size_t i = 0; i <= step->nmore; i++, name += strlen(name) + 1)
+		if (!json_object_is_type(item, json_type_object) ||
+		    !json_object_object_get_ex(item, name, &item))
+			return false;
+	return json_text(item, &text) && str_eq(text, step->wanted);
 }
 
 bool

@@ -67,13 +67,15 @@ TL_MUST enum json_step json_items_next(struct json_items *it, struct str *ret, s
 
 /* ---- RFC 6901, and in arrays a little more ----
  * A step into an array is an index; or "*", each of its items; or "name=text", each item
- * whose member of that name is that text.  In an object all of these are names. */
+ * whose member of that name is that text; "a~1b=text" looks at b of its member a.  In an
+ * object all of these are names. */
 struct json_pointer_step {
 	const char	*name;		/* the member of an object */
 	size_t		 index;		/* the item of an array */
 	bool		 is_index;
 	bool		 is_any;	/* * */
-	const char	*member;	/* name=text; NULL: it has no "=" */
+	char		*member;	/* name=text; NULL: it has no "=" */
+	size_t		 nmore;		/* names behind it, each after a NUL */
 	struct str	 wanted;
 };
 

@@ -354,7 +354,7 @@ compile_unit(struct place_reader *r, const struct conf_node *value, const struct
     struct transform *ret)
 {
 	(void)also;
-	return compile_choice(r, value, unit_names, "ms, us, min or cents", ret);
+	return compile_choice(r, value, unit_names, "ms, us, min, clock or cents", ret);
 }
 
 static enum place_fate

@@ -9,11 +9,12 @@ const char *const unit_names[UNIT_NUNITS + 1] = {
 	[UNIT_MS]	= "ms",
 	[UNIT_US]	= "us",
 	[UNIT_MIN]	= "min",
+	[UNIT_CLOCK]	= "clock",
 	[UNIT_CENTS]	= "cents",
 	[UNIT_NUNITS]	= NULL,
 };
 
-enum { MAX_DIGITS = 18, MAX_SHIFT = 40 };
+enum { MAX_DIGITS = 18, MAX_SHIFT = 40, MAX_CLOCK_PART = 1000000 };
 
 /* digits * 10^-decimals */
 struct number {
@@ -119,6 +120,28 @@ write_number(struct number n, char out[UNIT_TEXT_BYTES], struct str *ret)
 	return true;
 }
 
+/* Each colon counts what stands before it in sixties. */
+static bool
+read_clock(struct str s, struct number *ret)
+{
+	struct str last = s;
+	int64_t whole = 0, part, seconds;
+
+	while (memchr(last.p, ':', last.n) != NULL) {
+		if (!str_to_i64(str_cut(&last, ':'), 0, MAX_CLOCK_PART, &part) ||
+		    __builtin_add_overflow(whole, part, &whole) ||
+		    __builtin_mul_overflow(whole, 60, &whole))
+			return false;
+	}
+	if (!is_digit(last) || !read_number(last, ret) || ret->decimals < 0)
+		return false;
+	seconds = whole;
+	for (int i = 0; i < ret->decimals; i++)
+		if (__builtin_mul_overflow(seconds, 10, &seconds))
+			return false;
+	return !__builtin_add_overflow(ret->digits, seconds, &ret->digits);
+}
+
 bool
 unit_convert(enum unit u, struct str currency, struct str s, char out[UNIT_TEXT_BYTES],
     struct str *ret)
@@ -126,7 +149,7 @@ unit_convert(enum unit u, struct str currency, struct str s, char out[UNIT_TEXT_
 	static const int shift[UNIT_NUNITS] = { [UNIT_MS] = 3, [UNIT_US] = 6 };
 	struct number n;
 
-	if (!read_number(str_trim(s), &n))
+	if (!(u == UNIT_CLOCK ? read_clock(str_trim(s), &n) : read_number(str_trim(s), &n)))
 		return false;
 	n.decimals += u == UNIT_CENTS ? minor_digits(currency) : shift[u];
 	if (u == UNIT_MIN && __builtin_mul_overflow(n.digits, 60, &n.digits))

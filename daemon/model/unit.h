@@ -5,8 +5,9 @@
 #include "base/checked.h"
 #include "base/str.h"
 
-/* Numbers that senders count in a unit of their own, into seconds and amounts. */
-enum unit { UNIT_MS, UNIT_US, UNIT_MIN, UNIT_CENTS, UNIT_NUNITS };
+/* Numbers that senders count in a unit of their own, into seconds and amounts.
+ * UNIT_CLOCK: 1:02:03, 02:03 or 02:03.5. */
+enum unit { UNIT_MS, UNIT_US, UNIT_MIN, UNIT_CLOCK, UNIT_CENTS, UNIT_NUNITS };
 
 extern const char *const unit_names[UNIT_NUNITS + 1];	/* ended by NULL */
 
