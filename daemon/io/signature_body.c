@@ -100,7 +100,8 @@ body_member(struct str object, struct str name, struct str *ret_value)
 			return false;
 		found = value;
 	} while (object.n > 0 && object.p[0] == ',');
-	if (found.p == NULL || object.n == 0 || object.p[0] != '}')
+	if (found.p == NULL || object.n == 0 || object.p[0] != '}' ||
+	    str_trim(str_skip(object, 1)).n > 0)
 		return false;
 	*ret_value = found;
 	return true;
