@@ -21,6 +21,8 @@
 -- at the root is enough.
 --
 -- All in plpgsql, which keeps its plans; SQL functions are planned at each call.
+-- What every batch runs calls its functions by assignment: a SELECT from one would
+-- start the executor, which costs a small batch more than its rows.
 -- Only accept() is for others.  It runs as touchlog_admin, so that the daemon
 -- needs no right to write identities and customers, and hands its search_path
 -- down to the functions it calls.
@@ -453,17 +455,18 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	sure boolean[] := strongs;
 	hard boolean[];
-	news boolean;
 	raised bigint[];
+	found record;
 BEGIN
 	refused := 0;
 	IF false = ANY(trusted) THEN
 		SELECT array_agg(u.s AND trusted[u.p] ORDER BY u.n) INTO sure
 		FROM unnest(strongs, parties) WITH ORDINALITY u(s, p, n);
 	END IF;
-	SELECT l.own, l.hard, l.news INTO own, hard, news
-	FROM touchlog.look_up(kinds, vals, sure) l;
-	IF news THEN
+	found := touchlog.look_up(kinds, vals, sure);
+	own := found.own;
+	hard := found.hard;
+	IF found.news THEN
 		SELECT l.own, l.hard, l.raised INTO own, hard, raised
 		FROM touchlog.learn(trusted, parties, kinds, vals, raws, strongs, own, hard) l;
 	END IF;
@@ -489,6 +492,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	stale int;
+	resolved record;
 BEGIN
 	stands := touchlog.dedupe(keys, ids, untils);
 	stale := cardinality(stands) - cardinality(array_positions(stands, NULL));
@@ -512,8 +516,9 @@ BEGIN
 	IF cardinality(array_remove(alts, NULL)) > 0 THEN
 		vals := touchlog.spell(kinds, vals, alts);
 	END IF;
-	SELECT r.own, r.refused INTO own, refused
-	FROM touchlog.resolve(trusted, ids, events, parties, kinds, vals, raws, strongs,
-	    merge_limit) r;
+	resolved := touchlog.resolve(trusted, ids, events, parties, kinds, vals, raws, strongs,
+	    merge_limit);
+	own := resolved.own;
+	refused := resolved.refused;
 END $$;
 GRANT EXECUTE ON FUNCTION touchlog.accept TO touchlog_daemon;

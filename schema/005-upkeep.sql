@@ -24,6 +24,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	first_ids uuid[];
 BEGIN
+	-- A retried event is known by its id: its key may be another one since the map was mended.
+	SELECT array_agg(coalesce(p.key, u.key) ORDER BY u.n) INTO keys
+	FROM unnest(ids, keys) WITH ORDINALITY u(id, key, n)
+	LEFT JOIN LATERAL (SELECT x.key FROM touchlog.parked x
+	    WHERE x.id = u.id OFFSET 0) p ON true;
 	INSERT INTO touchlog.parked AS p (id, key, source, raw, content_type, reason, sqlstate,
 	    attempts)
 	SELECT e.id, e.key, e.source, e.raw, e.content_type, e.reason, e.sqlstate, e.n

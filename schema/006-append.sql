@@ -49,15 +49,19 @@ CREATE FUNCTION touchlog.append(keys uuid[], ids uuid[], untils date[], events i
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
+	accepted record;
 	own bigint[];		-- by mention
 	txid bigint;
 	fresh uuid[];
 	low timestamptz;
 	high timestamptz;
 BEGIN
-	SELECT a.stands, a.own, a.txid, a.refused INTO stands, own, txid, refused
-	FROM touchlog.accept(keys, ids, untils, events, trusted, parties, kinds, vals, alts, raws,
-	    strongs, merge_limit) a;
+	accepted := touchlog.accept(keys, ids, untils, events, trusted, parties, kinds, vals, alts,
+	    raws, strongs, merge_limit);
+	stands := accepted.stands;
+	own := accepted.own;
+	txid := accepted.txid;
+	refused := accepted.refused;
 	IF txid IS NULL THEN
 		RETURN;			-- nothing is fresh
 	END IF;

@@ -73,19 +73,31 @@ on_signal(int number)
 	is_stopped = 1;
 }
 
-/* Signals come while we wait only, so that none is lost between look and wait. */
+/* A second one ends the program at once, should the database hang. */
 static void
-catch_signals(sigset_t *ret_waiting)
+catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t blocked;
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
 
-	(void)sigemptyset(&blocked);
-	(void)sigaddset(&blocked, SIGINT);
-	(void)sigaddset(&blocked, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &blocked, ret_waiting);
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
+}
+
+/* True when it was stopped.  Signals come while we wait only, so that none is lost
+ * between look and wait. */
+static bool
+wait_for_signal(const struct timespec *interval)
+{
+	sigset_t caught, before;
+
+	(void)sigemptyset(&caught);
+	(void)sigaddset(&caught, SIGINT);
+	(void)sigaddset(&caught, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &caught, &before);
+	if (!is_stopped)
+		(void)ppoll(NULL, 0, interval, &before);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return is_stopped;
 }
 
 /* ---- rows ---- */
@@ -218,17 +230,14 @@ static enum exit_code
 follow(struct tail *t, const struct tail_options *o)
 {
 	const struct timespec interval = { o->interval_ms / 1000, o->interval_ms % 1000 * 1000000 };
-	sigset_t waiting;
 	int64_t end;
 
-	catch_signals(&waiting);
+	catch_signals();
 	if (!find_end(t, &end) || !print_last(t, end, o->last))
 		return CLI_DATABASE;
-	while (!is_stopped && fflush(stdout) == 0) {
-		(void)ppoll(NULL, 0, &interval, &waiting);
-		if (!is_stopped && (!find_end(t, &end) || !print_new(t, end)))
+	while (fflush(stdout) == 0 && !wait_for_signal(&interval))
+		if (!find_end(t, &end) || !print_new(t, end))
 			return CLI_DATABASE;
-	}
 	return CLI_OK;
 }
 

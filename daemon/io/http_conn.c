@@ -710,8 +710,11 @@ send_answer(struct conn *c, const struct http_request *req, struct answer *a)
 	c->req = NULL;
 	c->is_clean = !req->msg.keep_alive;
 	c->state = a->keep_alive ? CONN_IDLE : CONN_CLOSING;
-	if (!c->is_advancing)
-		make_ready(c);	/* what is pipelined waits for our caller to finish */
+	if (c->is_advancing)
+		return;
+	/* The probe may be due in this very turn, and would find an idle connection. */
+	restart_timer(c);
+	make_ready(c);		/* what is pipelined waits for our caller to finish */
 }
 
 static void

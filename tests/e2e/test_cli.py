@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """touchlog, the command line: every command, both forms of its answers, its exit codes.
 A test name is a sentence that is true when it passes."""
-import contextlib, json, os, re, signal, subprocess, uuid
+import contextlib, fcntl, json, os, pty, re, signal, struct, subprocess, termios, uuid
 
 import pytest
 
@@ -248,6 +248,33 @@ def test_what_a_stranger_wrote_cannot_play_tricks_with_the_terminal(daemon):
     assert document(d.touchlog("show", "evil@example.com", "--json"))["timeline"][0]["subject"] == EVIL
     done = d.touchlog("show", "\x1b[31mred@example.com")
     assert done.returncode == 4 and r"\x1b[31mred@example.com" in done.stderr and "\x1b" not in done.stderr
+
+
+def on_terminal(d, columns, *args):
+    """What a terminal of that width is given."""
+    config = write_config(d.directory, d.database, d.given, d.ports)
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    p = subprocess.Popen([program("touchlog"), "-c", config, *args], stdin=subprocess.DEVNULL, stdout=its)
+    os.close(its)
+    text = b""
+    with contextlib.suppress(OSError):      # EIO: the other end is closed
+        while piece := os.read(ours, 65536):
+            text += piece
+    os.close(ours)
+    assert p.wait(60) == 0
+    return text.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_on_a_terminal_a_last_cell_that_is_too_long_is_cut(daemon):
+    d = daemon(sources={"shop": OPEN})
+    logged(d.post("shop", event(1, email="a@example.com", subject="漢字" * 60)))
+    whole = good(d.touchlog("show", "a@example.com")).splitlines()[-1]
+    assert whole.endswith("漢字" * 60)
+    narrow = on_terminal(d, 100, "show", "a@example.com")[-1]
+    assert narrow.endswith("…") and len(narrow) < 90 and whole.startswith(narrow[:-1]), narrow
+    assert 98 <= sum(2 if c in "漢字" else 1 for c in narrow) <= 100
+    assert on_terminal(d, 500, "show", "a@example.com")[-1] == whole
 
 
 # ---- trace ----
@@ -563,6 +590,21 @@ def test_retry_of_what_postgresql_still_refuses_tells_its_reason(daemon, databas
     database.run("ALTER TABLE touchlog.interaction DROP CONSTRAINT interaction_kind_check")
     assert good(d.touchlog("parked", "retry", i)) == f"{i}: logged\n"
     assert d.touchlog("trace", "shop", "e1").stdout.startswith(f"logged as {i}")
+
+
+def test_retry_of_what_is_refused_under_another_key_by_now_stays_the_same_parked_event(daemon, database):
+    wrong = {**MAPPED, "map": {**MAPPED["map"], "external_id": "/wrong"}}
+    d = daemon(sources={"shop": wrong})
+    body = {"id": "a", "mail": "a@example.com"}
+    i = d.post("shop", body).json()["id"]
+    database.run("ALTER TABLE touchlog.interaction ADD CONSTRAINT no CHECK (kind <> 'purchase')")
+    d.given = {"sources": {"shop": MAPPED}}
+    done = d.touchlog("parked", "retry", i)
+    assert done.returncode == 1 and re.fullmatch(f"{i}: still parked: .*check constraint.*\n", done.stdout), done
+    assert done.stderr == "" and database.one("SELECT attempts FROM touchlog.parked") == 2
+    database.run("ALTER TABLE touchlog.interaction DROP CONSTRAINT no")
+    assert good(d.touchlog("parked", "retry", i)) == f"{i}: logged\n"
+    assert d.reload(d.given) and d.post("shop", body).json() == {"id": i, "status": "duplicate"}
 
 
 def test_retry_finds_a_renamed_source_and_says_when_one_is_gone(parked, database):

@@ -726,6 +726,19 @@ def test_a_deferred_answer_may_take_longer_than_every_timeout():
         assert ask(s, post(b"/later?1500", b"x"), n=1)[0].body == b"x"
 
 
+def test_an_answer_given_in_the_very_turn_of_the_probe_is_sent():
+    with Server() as s:
+        cs = [s.connect() for _ in range(20)]
+        for c in cs:
+            c.sendall(post(b"/later?1000", b"x") + post(b"/later?1000", b"y"))     # the probe is due after 1 s too
+        for c in cs:
+            r = Reader(c)
+            for body in (b"x", b"y"):
+                a = r.answer()
+                assert a and a.body == body, a
+            c.close()
+
+
 def test_a_tls_client_that_never_finishes_the_handshake_is_closed():
     with Server(tls=True, idle_ms=600) as s:
         c = socket.create_connection(("127.0.0.1", s.port), 5)
