@@ -165,6 +165,12 @@ conf_load_without_secrets(const char *path, const struct conf_key *keys, void *o
 	return load(path, keys, out, true);
 }
 
+bool
+conf_has_secrets(const struct conf *c)
+{
+	return !c->skips_secrets;
+}
+
 const struct conf_node *
 conf_root(const struct conf *c)
 {

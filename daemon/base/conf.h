@@ -95,6 +95,8 @@ TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct co
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);
+/* False when it was loaded without them. */
+bool			 conf_has_secrets(const struct conf *c);
 /* The whole file as a tree; NULL when it could not be read. */
 const struct conf_node	*conf_root(const struct conf *c);
 
