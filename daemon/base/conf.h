@@ -92,6 +92,8 @@ TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, vo
  * whose user may not be allowed to read them. */
 TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct conf_key *keys,
 			    void *out);
+/* A file, with what it includes, as a tree and by no rows: look at conf_root(). */
+TL_MUST struct conf	*conf_load_tree(const char *path);
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);
