@@ -13,9 +13,10 @@
 #include "base/buf.h"
 #include "io/http_server.h"
 #include "io/http_text.h"
+#include "io/request_url.h"
 #include "io/signature.h"
 
-enum { ANSWER_MAX_BYTES = 16 * 1024 * 1024 };
+enum { ANSWER_MAX_BYTES = 16 * 1024 * 1024, SHOWN_MAX_BYTES = 2048 };
 
 enum item_state { ITEM_NONE, ITEM_PENDING, ITEM_FATE, ITEM_REJECTED };
 
@@ -365,8 +366,23 @@ post_refuse(struct channel *ch, struct http_request *take_req, int status, const
 	};
 
 	channel_refused(ch, http_request_id(take_req), status, check,
-	    http_request_body(take_req).n);
+	    http_request_body(take_req).n, STR_NONE);
 	if (headers == NULL)
 		headers = status == 503 || status == 429 ? retry : status == 405 ? allow : NULL;
 	http_reply_problem(take_req, status, headers, detail);
+}
+
+void
+post_refuse_sender(struct channel *ch, struct http_request *take_req, const char *check,
+    const struct http_header *headers, struct str url)
+{
+	struct buf shown;
+
+	buf_init(&shown, SHOWN_MAX_BYTES);
+	if (url.p != NULL)
+		request_url_shown(url, &shown);
+	channel_refused(ch, http_request_id(take_req), 401, check, http_request_body(take_req).n,
+	    url.p != NULL ? buf_str(&shown) : STR_NONE);
+	buf_fini(&shown);
+	http_reply_problem(take_req, 401, headers, STR("the sender is not known"));
 }

@@ -38,5 +38,9 @@ void		 post_finish(struct post *p);
  * those that go with the status (Allow, Retry-After). */
 void		 post_refuse(struct channel *ch, struct http_request *take_req, int status,
 		    const char *check, const struct http_header *headers, struct str detail);
+/* 401: it is not known who sent it, which is all that the sender is told.  `url` is the one
+ * that was verified, or STR_NONE; the log shows it without the values in its query. */
+void		 post_refuse_sender(struct channel *ch, struct http_request *take_req,
+		    const char *check, const struct http_header *headers, struct str url);
 
 #endif

@@ -18,13 +18,14 @@
 #include "channels/body.h"
 #include "channels/post.h"
 #include "io/http_server.h"
+#include "io/request_url.h"
 #include "io/signature.h"
 #include "model/canonical.h"
 #include "model/dedupe.h"
 #include "model/mapping.h"
 #include "model/normalise.h"
 
-enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024 };
+enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
 
 struct webhook_conf {
 	struct str			 preset;	/* merged underneath before we see it */
@@ -38,6 +39,7 @@ struct webhook_conf {
 	struct conf_texts		 secret;
 	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
+	bool				 is_keyless;	/* read without its secrets */
 };
 
 struct webhook {
@@ -106,6 +108,7 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 		.header = w->header, .prefix = w->prefix, .timestamp_header = w->timestamp_header,
 		.window_ms = w->window_ms, .user = w->user,
 		.secrets = w->secret.v, .nsecrets = w->secret.n,
+		.is_keyless = w->is_keyless,
 	};
 }
 
@@ -124,6 +127,7 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 	struct signature *s;
 	struct err err;
 
+	w->is_keyless = !conf_has_secrets(c);
 	signature_settings(w, &settings);
 	s = signature_new(&settings, &err);
 	if (s == NULL)
@@ -356,34 +360,51 @@ path_token(struct str rest, char *room, size_t size, struct str *ret)
 	return true;
 }
 
-static void
-webhook_request(struct channel *ch, struct http_request *req, struct str rest)
+/* Who sent it?  false: the request was answered. */
+static bool
+admit(struct webhook *w, struct http_request *req, struct str rest, struct str token)
 {
 	static const struct http_header challenge[2][2] = {
 		{ { STR("WWW-Authenticate"), STR("Bearer") }, { STR_NONE, STR_NONE } },
 		{ { STR("WWW-Authenticate"), STR("Basic realm=\"touchlog\"") },
 		    { STR_NONE, STR_NONE } },
 	};
-	struct webhook *w = channel_priv(ch);
-	const struct http_message *m = http_request_message(req);
-	char room[TOKEN_MAX_BYTES];
-	struct signature_request sender = { .m = m, .body = http_request_body(req),
-	    .now_us = clock_now_us() };
+	const struct source *s = channel_source(w->ch);
+	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
+	struct signature_request sender = { .m = http_request_message(req),
+	    .body = http_request_body(req), .path_token = token, .now_us = clock_now_us() };
 	const char *check;
+	struct buf url;
+	bool ok;
 
-	if (!path_token(rest, room, sizeof(room), &sender.path_token) ||
-	    (sender.path_token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
+	buf_init(&url, URL_MAX_BYTES);
+	if (signature_needs_url(w->signature) &&
+	    request_url(&rules, sender.m, http_request_peer(req), rest, &url))
+		sender.url = buf_str(&url);
+	ok = signature_verify(w->signature, &sender, &check);
+	if (!ok)
+		post_refuse_sender(w->ch, req, check,
+		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
+		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL, sender.url);
+	buf_fini(&url);
+	return ok;
+}
+
+static void
+webhook_request(struct channel *ch, struct http_request *req, struct str rest)
+{
+	struct webhook *w = channel_priv(ch);
+	char room[TOKEN_MAX_BYTES];
+	struct str token;
+
+	if (!path_token(rest, room, sizeof(room), &token) ||
+	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
-	else if (!str_eq(m->method, STR("POST")))
+	else if (!str_eq(http_request_message(req)->method, STR("POST")))
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (!signature_verify(w->signature, &sender, &check))
-		post_refuse(ch, req, 401, check,
-		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
-		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL,
-		    STR("the sender is not known"));
-	else
+	else if (admit(w, req, rest, token))
 		take_body(w, req);
 }
 

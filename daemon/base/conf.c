@@ -160,7 +160,7 @@ load(const char *path, const struct conf_key *keys, void *out, bool skips_secret
 	c->path = conf_copy(c, str_of(path)).p;
 	if (c->path != NULL)
 		c->root = conf_read_files(c, keys);
-	if (c->root != NULL)
+	if (c->root != NULL && keys != NULL)
 		conf_fill(c, keys, c->root, out);
 	if (c->no_memory) {
 		conf_free(c);
@@ -179,6 +179,18 @@ struct conf *
 conf_load_without_secrets(const char *path, const struct conf_key *keys, void *out)
 {
 	return load(path, keys, out, true);
+}
+
+struct conf *
+conf_load_tree(const char *path)
+{
+	return load(path, NULL, NULL, true);
+}
+
+bool
+conf_has_secrets(const struct conf *c)
+{
+	return !c->skips_secrets;
 }
 
 const struct conf_node *

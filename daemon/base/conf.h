@@ -102,12 +102,16 @@ TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, vo
  * whose user may not be allowed to read them. */
 TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct conf_key *keys,
 			    void *out);
+/* A file, with what it includes, as a tree and by no rows: look at conf_root(). */
+TL_MUST struct conf	*conf_load_tree(const char *path);
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);
 /* fn(arg) is called when the conf is freed: for what an owner compiled that is not memory
  * of the arena.  false when memory is out: not called. */
 TL_MUST bool		 conf_defer(struct conf *c, void (*fn)(void *arg), void *arg);
+/* False when it was loaded without them. */
+bool			 conf_has_secrets(const struct conf *c);
 /* The whole file as a tree; NULL when it could not be read. */
 const struct conf_node	*conf_root(const struct conf *c);
 

@@ -468,7 +468,7 @@ may_log(struct channel_host *h)
 
 void
 channel_refused(struct channel *ch, struct uuid request, int status, const char *check,
-    size_t bytes)
+    size_t bytes, struct str url)
 {
 	struct source_record *r = ch->record;
 	char id[UUID_TEXT_SIZE];
@@ -483,6 +483,7 @@ channel_refused(struct channel *ch, struct uuid request, int status, const char 
 	uuid_text(request, id);
 	log_warn("request_refused", F_TEXT("source", r->name), F_TEXT("check", check),
 	    F_TEXT("request", id), F_NUM("bytes", bytes),
+	    F_STR(url.p != NULL ? "url" : NULL, url),
 	    F_NUM("lines_dropped", ch->host->log_dropped));
 	ch->host->log_dropped = 0;
 }

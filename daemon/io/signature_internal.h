@@ -52,7 +52,7 @@ enum listing {
 	LIST_NONE,		/* LABEL SIGNATURE is the whole value */
 	LIST_PAIRS,		/* t=TIME,LABEL=SIGNATURE,LABEL=SIGNATURE */
 	LIST_WORDS,		/* LABEL,SIGNATURE LABEL,SIGNATURE */
-	LIST_BODY,		/* not in a header: members timestamp, token, signature */
+	LIST_BODY,		/* not in a header: fields timestamp, token, signature */
 };
 
 enum url_form {

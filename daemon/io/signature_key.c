@@ -117,15 +117,30 @@ init_standard_key(struct key *k, const struct scheme *scheme, struct str secret,
 	return ok;
 }
 
+/* And its point in full, so that one key has one text. */
 static bool
 is_p256(const EVP_PKEY *key)
 {
-	char name[40];
+	char name[40], format[40];
 	size_t n;
 
 	return EVP_PKEY_is_a(key, "EC") == 1 &&
 	    EVP_PKEY_get_group_name(key, name, sizeof(name), &n) == 1 &&
-	    strcmp(name, "prime256v1") == 0;
+	    strcmp(name, "prime256v1") == 0 &&
+	    EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+	    format, sizeof(format), &n) == 1 && strcmp(format, "uncompressed") == 0;
+}
+
+/* OpenSSL reads more than it writes: what it would write is the one text of the key. */
+static bool
+is_canonical(EVP_PKEY *key, const unsigned char *bytes, size_t n)
+{
+	unsigned char *own = NULL;
+	int own_n = i2d_PUBKEY(key, &own);
+	bool ok = own_n > 0 && (size_t)own_n == n && memcmp(own, bytes, n) == 0;
+
+	OPENSSL_free(own);
+	return ok;
 }
 
 static bool
@@ -134,14 +149,17 @@ init_der_key(struct key *k, bool is_private, struct str secret, struct err *err)
 	unsigned char bytes[KEY_BYTES_MAX];
 	const unsigned char *at = bytes;
 	size_t n = 0;
+	bool ok;
 
 	if (decode_base64(str_trim(secret), bytes, sizeof(bytes), &n))
 		k->curve = is_private ? d2i_AutoPrivateKey(NULL, &at, (long)n) :
 		    d2i_PUBKEY(NULL, &at, (long)n);
+	k->curve_kind = KEY_ECDSA;
+	ok = k->curve != NULL && is_p256(k->curve) &&
+	    (is_private ? at == bytes + n : is_canonical(k->curve, bytes, n));
 	OPENSSL_cleanse(bytes, sizeof(bytes));
 	ERR_clear_error();
-	k->curve_kind = KEY_ECDSA;
-	if (k->curve == NULL || at != bytes + n || !is_p256(k->curve))
+	if (!ok)
 		return err_set(err, ERR_CONFIG, "secret: a %s key for the curve P-256 is wanted, in "
 		    "base64 of DER, without PEM's lines", is_private ? "private" : "public");
 	return true;

@@ -291,8 +291,8 @@ hubspot_url(struct str url, size_t n, struct buf *out)
 		int high = n == 1 && url.p[i] == '%' && i + 2 < url.n ?
 		    str_hex_digit(url.p[i + 1]) : -1;
 		int low = high >= 0 ? str_hex_digit(url.p[i + 2]) : -1;
-		char c = (char)(high << 4 | low);
-		bool is_undone = low >= 0 && c != '\0' && strchr(undone, c) != NULL;
+		char c = (char)(low >= 0 ? high << 4 | low : 0);
+		bool is_undone = c != '\0' && strchr(undone, c) != NULL;
 
 		buf_add(out, is_undone ? &c : url.p + i, 1);
 		i += is_undone ? 2 : 0;

@@ -293,7 +293,7 @@ WRONG = {
     "the schema is older": (["DELETE FROM touchlog.schema_version WHERE version = (SELECT max(version) FROM touchlog.schema_version)"],
                             ["INSERT INTO touchlog.schema_version SELECT max(version) + 1, 'x', 1, '' FROM touchlog.schema_version"], "touchlog migrate"),
     "the schema is too new": (["INSERT INTO touchlog.schema_version VALUES (900, 'x', 900, '')"],
-                              ["DELETE FROM touchlog.schema_version WHERE version = 900"], "newer touchlogd"),
+                              ["DELETE FROM touchlog.schema_version WHERE version = 900"], "newer touchlog "),
     "a function is missing": (["ALTER FUNCTION touchlog.park RENAME TO was_park"], ["ALTER FUNCTION touchlog.was_park RENAME TO park"], "park"),
     "the role has lost its rights": (["REVOKE touchlog_daemon FROM {role}"], ["GRANT touchlog_daemon TO {role}"], "permission denied"),
 }
