@@ -229,7 +229,7 @@ body_fields(struct attempt *a, struct str *ret_signature)
 		{ STR("timestamp"), "timestamp_missing" },
 		{ STR("token"), "token_missing" },
 	};
-	struct str object = STR_NONE, mark, *const out[] = { ret_signature, &a->timestamp,
+	struct str object = STR_NONE, mark = STR_NONE, *const out[] = { ret_signature, &a->timestamp,
 	    &a->token };
 	char room[BOUNDARY_BYTES];
 	enum body_kind kind = kind_of(a, room, &mark);
