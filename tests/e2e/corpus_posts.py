@@ -78,7 +78,7 @@ def fill(value, name, key=""):
     if key == "event_id":
         return "Ev" + uuid.uuid5(uuid.NAMESPACE_URL, name).hex[:10].upper()
     return {"user": "U0000001", "user_id": "U0000001", "team_id": "T0000001", "channel": "C0000001", "ts": "1700000000.000100",
-            "event_ts": "1700000000.000100", "trigger_id": uuid.uuid5(uuid.NAMESPACE_URL, name).hex}.get(key, "")
+            "event_ts": "1700000000.000100", "email": "newcomer@slack.example", "trigger_id": uuid.uuid5(uuid.NAMESPACE_URL, name).hex}.get(key, "")
 
 
 def slack():
