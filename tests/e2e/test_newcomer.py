@@ -34,10 +34,11 @@ def schema_of_settings():
 
 
 def install(text, directory):
-    """Puts a configuration and the secrets it names by file: into the directory; returns its path."""
+    """Puts a configuration and the secrets it names by file: into the directory; returns its path.  The presets need
+    not be installed."""
     path = os.path.join(directory, "touchlog.yaml")
     with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
+        f.write(f"{text}\npreset_dir: \"{harness.PRESETS}\"\n")
     for name in re.findall(r'"file:([^"]+)"', text):
         secret = os.path.join(directory, name)
         os.makedirs(os.path.dirname(secret), exist_ok=True)

@@ -1476,7 +1476,8 @@ static void
 what_nothing_can_be_built_on_is_one_error_with_the_nearest_name(void **state)
 {
 	static const char *const bad[][2] = {
-		{ "shpo", "there is no \"shpo\" in ./presets; did you mean \"shop\"? known are: shop" },
+		{ "shpo", "there is no \"shpo\" in ./presets; did you mean \"shop\"? known are: "
+		    "shop" },
 		{ "../t", "there is no \"../t\" in ./presets; known are: shop" },
 		{ "''", "there is no \"\" in ./presets; known are: shop" },
 		{ "[]", "is a list; a text is wanted" },
@@ -1505,7 +1506,8 @@ what_is_required_may_stand_in_what_an_entry_builds_on(void **state)
 	write_preset("channel: web\n");
 	load_built("preset_dir: presets\nsources:\n  s: { type: webhook, preset: shop }\n");
 	assert_int_equal(conf_errors(conf), 1);
-	assert_non_null(strstr(conf_error_text(conf, 0), "t.yaml:3:3: sources.s.verify: is required"));
+	assert_non_null(strstr(conf_error_text(conf, 0),
+	    "t.yaml:3:3: sources.s.verify: is required"));
 	buf_init(&schema, 1 << 20);
 	conf_schema(building_keys, &schema);
 	buf_add(&schema, "", 1);
