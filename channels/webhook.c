@@ -91,7 +91,7 @@ static const struct conf_key webhook_keys[] = {
 	    .help = "Which events are ours: places, and what has to stand there: a text, a list of "
 	    "texts, `yes` (it is there), `no` (it is not) or `{ match: REGEX }`. All must hold. "
 	    "Others are answered as if they were, and counted as ignored." },
-	{ "items", CONF_TREE, AT(nodes.items), .reload = true,
+	{ "items", CONF_TREE, AT(nodes.items), .reload = true, .is_parts = true,
 	    .help = "Several kinds of event: a list of `{ each, when, map, translate, require }`. The "
 	    "source's own are what they share; the first kind that takes an event has it." },
 	{ 0 },

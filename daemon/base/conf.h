@@ -91,6 +91,9 @@ struct conf_key {
 	/* TREE: how many levels of its maps are merged with those of a base, entry by
 	 * entry; 0: an entry's own replaces the base's. */
 	unsigned			 merge_levels;
+	/* TREE: a list of maps of these same keys.  Where a base gives it, what the entry
+	 * itself says is merged into each of them as it is into the base. */
+	bool				 is_parts;
 	const char			*help;		/* full sentences */
 };
 

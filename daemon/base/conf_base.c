@@ -185,17 +185,21 @@ find_base(struct conf_walk *w, const struct conf_key *row, const struct conf_nod
 
 /* ---- merging ---- */
 
-/* How far the maps under this key grow together. */
-static unsigned
-levels_of(const struct conf_key *const *tables, size_t ntables, struct str key)
-{
-	for (size_t t = 0; t < ntables; t++) {
-		const struct conf_key *row = conf_row(tables[t], key);
+/* What merge() works by. */
+struct merger {
+	struct conf			*c;
+	const struct conf_key *const	*tables;
+	size_t				 ntables;
+};
 
-		if (row != NULL)
-			return row->merge_levels;
-	}
-	return 0;
+static const struct conf_key *
+row_named(const struct merger *m, struct str key)
+{
+	const struct conf_key *row = NULL;
+
+	for (size_t t = 0; t < m->ntables && row == NULL; t++)
+		row = conf_row(m->tables[t], key);
+	return row;
 }
 
 static const struct conf_pair *
@@ -207,20 +211,30 @@ find_pair(const struct conf_node *map, struct str key)
 	return NULL;
 }
 
-/* own over base, and the maps in them over each other `levels` deep.  Below the top, a
- * key without a value takes away what the base has there. */
-static const struct conf_node *
-merge(struct conf *c, const struct conf_node *own, const struct conf_node *base, unsigned levels)
+/* A node like `like`, with room for so many pairs and none of them set. */
+static struct conf_node *
+new_like(struct conf *c, const struct conf_node *like, size_t npairs)
 {
-	struct conf_node *both = conf_mem(c, sizeof(*both));
+	struct conf_node *n = conf_mem(c, sizeof(*n));
+
+	if (n == NULL)
+		return NULL;
+	*n = *like;
+	n->n = 0;
+	n->pairs = conf_mem(c, npairs * sizeof(*n->pairs));
+	return n->pairs != NULL ? n : NULL;
+}
+
+/* own over base, and the maps in them over each other so many levels deep.  A key
+ * without a value takes away what the base has there. */
+static const struct conf_node *
+merge_maps(struct conf *c, const struct conf_node *own, const struct conf_node *base,
+    unsigned levels)
+{
+	struct conf_node *both = new_like(c, own, own->n + base->n);
 
 	if (both == NULL)
 		return NULL;
-	*both = *own;
-	both->pairs = conf_mem(c, (own->n + base->n) * sizeof(*both->pairs));
-	if (both->pairs == NULL)
-		return NULL;
-	both->n = 0;
 	for (size_t i = 0; i < base->n; i++)
 		if (find_pair(own, base->pairs[i].key->text) == NULL)
 			both->pairs[both->n++] = base->pairs[i];
@@ -229,11 +243,11 @@ merge(struct conf *c, const struct conf_node *own, const struct conf_node *base,
 		struct conf_pair *to = &both->pairs[both->n];
 
 		*to = own->pairs[i];
-		if (under != NULL && to->value->kind == CONF_IS_NULL)
+		if (to->value->kind == CONF_IS_NULL)
 			continue;
 		if (under != NULL && levels > 1 && conf_is_map(to->value) &&
 		    conf_is_map(under->value))
-			to->value = merge(c, to->value, under->value, levels - 1);
+			to->value = merge_maps(c, to->value, under->value, levels - 1);
 		if (to->value == NULL)
 			return NULL;
 		both->n++;
@@ -241,33 +255,85 @@ merge(struct conf *c, const struct conf_node *own, const struct conf_node *base,
 	return both;
 }
 
-/* The top: each key merges as its row says. */
+/* The value of one key of an entry, where both may have one. */
 static const struct conf_node *
-merge_entry(struct conf *c, const struct conf_key *const *tables, size_t ntables,
-    const struct conf_node *own, const struct conf_node *base)
+merge_values(const struct merger *m, struct str key, const struct conf_node *own,
+    const struct conf_node *base)
 {
-	struct conf_node *both = conf_mem(c, sizeof(*both));
+	const struct conf_key *row = row_named(m, key);
 
-	if (both == NULL)
-		return NULL;
-	*both = *own;
-	both->pairs = conf_mem(c, (own->n + base->n) * sizeof(*both->pairs));
-	if (both->pairs == NULL)
-		return NULL;
-	for (size_t i = 0; i < own->n; i++) {
-		struct str key = own->pairs[i].key->text;
-		const struct conf_pair *under = find_pair(base, key);
-		unsigned levels = under != NULL ? levels_of(tables, ntables, key) : 0;
+	if (row == NULL || row->merge_levels == 0 || !conf_is_map(own) || !conf_is_map(base))
+		return own;
+	return merge_maps(m->c, own, base, row->merge_levels);
+}
 
-		both->pairs[i] = own->pairs[i];
-		if (levels > 0 && conf_is_map(own->pairs[i].value) && conf_is_map(under->value))
-			both->pairs[i].value = merge(c, own->pairs[i].value, under->value, levels);
-		if (both->pairs[i].value == NULL)
+/* What the part itself says stays, but for that over which the entry's own is merged. */
+static const struct conf_node *
+merge_part(const struct merger *m, const struct conf_node *own, const struct conf_node *part)
+{
+	struct conf_node *both;
+
+	if (!conf_is_map(part))
+		return part;
+	both = new_like(m->c, part, part->n);
+	for (size_t i = 0; both != NULL && i < part->n; i++) {
+		struct str key = part->pairs[i].key->text;
+		const struct conf_key *row = row_named(m, key);
+		const struct conf_pair *over = find_pair(own, key);
+		struct conf_pair *to = &both->pairs[both->n++];
+
+		*to = part->pairs[i];
+		if (over != NULL && row != NULL && row->merge_levels > 0)
+			to->value = merge_values(m, key, over->value, to->value);
+		if (to->value == NULL)
 			return NULL;
 	}
-	for (size_t i = 0; i < base->n; i++)
-		if (find_pair(own, base->pairs[i].key->text) == NULL)
-			both->pairs[both->n++] = base->pairs[i];
+	return both;
+}
+
+static const struct conf_node *
+merge_parts(const struct merger *m, const struct conf_node *own, const struct conf_node *list)
+{
+	struct conf_node *both;
+
+	if (!conf_is_list(list))
+		return list;
+	both = new_like(m->c, list, list->n);
+	for (size_t i = 0; both != NULL && i < list->n; i++) {
+		struct conf_pair *to = &both->pairs[both->n++];
+
+		*to = (struct conf_pair){ .value = merge_part(m, own, list->pairs[i].value) };
+		if (to->value == NULL)
+			return NULL;
+	}
+	return both;
+}
+
+static const struct conf_node *
+merge_entry(const struct merger *m, const struct conf_node *own, const struct conf_node *base)
+{
+	struct conf_node *both = new_like(m->c, own, own->n + base->n);
+	struct conf_node none = { .kind = CONF_IS_MAP };
+
+	for (size_t i = 0; both != NULL && i < own->n + base->n; i++) {
+		const struct conf_pair *from = i < own->n ? &own->pairs[i] :
+		    &base->pairs[i - own->n];
+		struct conf_pair *to = &both->pairs[both->n];
+		const struct conf_key *row = row_named(m, from->key->text);
+		const struct conf_pair *under = find_pair(base, from->key->text);
+
+		*to = *from;
+		if (i < own->n)
+			to->value = merge_values(m, from->key->text, from->value,
+			    under != NULL ? under->value : &none);
+		else if (find_pair(own, from->key->text) != NULL)
+			continue;
+		else if (row != NULL && row->is_parts)
+			to->value = merge_parts(m, own, from->value);
+		if (to->value == NULL)
+			return NULL;
+		both->n++;
+	}
 	return both;
 }
 
@@ -275,6 +341,7 @@ const struct conf_node *
 conf_on_base(struct conf_walk *w, const struct conf_key *row, const struct conf_key *const *tables,
     size_t ntables, const struct conf_node *entry)
 {
+	const struct merger m = { w->c, tables, ntables };
 	const struct conf_node *name = conf_find(entry, row->name), *base;
 	size_t was = w->path.n;
 
@@ -284,5 +351,5 @@ conf_on_base(struct conf_walk *w, const struct conf_key *row, const struct conf_
 	/* What is no text is complained about where the key itself is filled. */
 	base = conf_is_scalar(name) ? find_base(w, row, name) : NULL;
 	w->path.n = was;
-	return base != NULL ? merge_entry(w->c, tables, ntables, entry, base) : NULL;
+	return base != NULL ? merge_entry(&m, entry, base) : NULL;
 }

@@ -194,11 +194,11 @@ def test_sixty_sources_with_all_presets_load_in_a_tenth_of_a_second(tmp_path):
 
 def test_a_source_says_otherwise_than_its_preset(daemon):
     source = {"type": "webhook", "preset": "calendly", "verify": "none", "channel": "social",
-              "map": {"thread": None, "attributes.who": "/payload/email"}}
+              "map": {"thread": None, "outcome": "=planned", "attributes.who": "/payload/email"}}
     d = daemon(sources={"dates": source})
     row = d.log_event("dates", {"event": "invitee.created", "created_at": "2026-02-13T16:26:40Z",
                                 "payload": {"uri": "https://x/1", "email": "a@otherwise.example"}})
-    assert row["channel"] == "social" and row["thread"] is None and row["outcome"] == "booked"
+    assert row["channel"] == "social" and row["thread"] is None and row["outcome"] == "planned"
     assert row["attributes"] == {"who": "a@otherwise.example"}
 
 

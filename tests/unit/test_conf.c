@@ -1361,7 +1361,7 @@ the_manual_page_is_balanced_and_clean_for_groff(void **state)
 
 struct built {
 	struct str		 base, verify;
-	const struct conf_node	*map;
+	const struct conf_node	*map, *items;
 };
 
 struct built_settings {
@@ -1376,6 +1376,8 @@ static const struct conf_key built_keys[] = {
 	  .help = "How a sender proves who it is." },
 	{ "map", CONF_TREE, offsetof(struct built, map), .merge_levels = 2,
 	  .help = "Where the values stand." },
+	{ "items", CONF_TREE, offsetof(struct built, items), .is_parts = true,
+	  .help = "Several kinds." },
 	{ .name = NULL },
 };
 static const struct conf_variant built_type = { "webhook", built_keys, sizeof(struct built) };
@@ -1448,6 +1450,33 @@ an_entry_says_again_what_it_builds_on_or_takes_it_away(void **state)
 	assert_int_equal(conf_count(conf_find(own->map, "words")), 3);
 	assert_str(conf_text(conf_find(conf_find(own->map, "words"), "z")), "W");
 	assert_non_null(conf_find(built.sources.v[1].node, "channel"));
+}
+
+static void
+what_an_entry_says_goes_for_all_parts_of_what_it_builds_on(void **state)
+{
+	const struct built *own;
+	const struct conf_node *map;
+
+	(void)state;
+	write_preset("verify: none\nmap: { id: /a, kind: /k }\n"
+	    "items: [ { when: x, map: { kind: /b, mail: /c } }, { when: y }, z ]\n");
+	load_built("preset_dir: presets\nsources:\n"
+	    "  one: { type: webhook, preset: shop, map: { kind: /B, mail: , more: /m } }\n"
+	    "  two: { type: webhook, preset: shop, map: { kind: /B }, items: [] }\n");
+	assert_no_errors();
+	own = built.sources.v[0].own;
+	assert_int_equal(conf_count(own->map), 3);
+	assert_str(conf_text(conf_find(own->map, "id")), "/a");
+	assert_int_equal(conf_count(own->items), 3);
+	map = conf_find(conf_item(own->items, 0), "map");
+	assert_str(conf_text(conf_find(map, "kind")), "/B");
+	assert_null(conf_find(map, "mail"));
+	assert_str(conf_text(conf_find(conf_item(own->items, 0), "when")), "x");
+	assert_null(conf_find(conf_item(own->items, 1), "map"));
+	assert_str(conf_text(conf_item(own->items, 2)), "z");
+	own = built.sources.v[1].own;
+	assert_int_equal(conf_count(own->items), 0);
 }
 
 static void
@@ -1561,6 +1590,7 @@ main(void)
 		TEST(the_manual_page_shows_type_range_default_and_reload),
 		TEST(the_manual_page_is_balanced_and_clean_for_groff),
 		TEST(an_entry_says_again_what_it_builds_on_or_takes_it_away),
+		TEST(what_an_entry_says_goes_for_all_parts_of_what_it_builds_on),
 		TEST(an_error_in_what_entries_build_on_names_its_own_place),
 		TEST(what_nothing_can_be_built_on_is_one_error_with_the_nearest_name),
 		TEST(what_is_required_may_stand_in_what_an_entry_builds_on),
