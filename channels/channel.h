@@ -78,6 +78,8 @@ void		channel_release(struct channel *ch);
 bool		channel_within_rate(struct channel *ch, size_t n);
 /* Bookkeeping: what /metrics, /status and the command line tell. */
 void		channel_received(struct channel *ch, size_t nevents);
+/* n events are none of ours: they were received, and that is all. */
+void		channel_ignored(struct channel *ch, size_t nevents);
 /* One event, or the whole request, was not taken: `check` is one fixed word. */
 void		channel_rejected(struct channel *ch, const char *check);
 void		channel_refused(struct channel *ch, struct uuid request, int status,
