@@ -49,10 +49,10 @@ struct map_items {
 	struct map_item		*v;		/* the arena's */
 	size_t			 n;
 	struct place_parsed	*parsed;	/* JSON within its texts */
+	bool			*is_writing;	/* the arena's */
 };
 
-/* Leaves its marks on the document, which from then on is written by mapping_item_json()
- * only, and must not outlive the arena.
+/* Leaves its marks on the document, which must not be written once the arena is gone.
  * ERR_INPUT: the items cannot be told. */
 TL_MUST bool	mapping_find(const struct mapping *m, const struct map_input *in,
 		    struct arena *a, struct map_items *ret, struct err *err);
@@ -60,6 +60,8 @@ TL_MUST bool	mapping_find(const struct mapping *m, const struct map_input *in,
 void		map_items_fini(struct map_items *items);
 /* The i-th; false: no `when` takes it. */
 bool		map_items_takes(const struct map_items *items, size_t i);
+/* It is the document itself, out of no list. */
+bool		map_items_is_whole(const struct map_items *items, size_t i);
 
 /* The document as JSON with this item alone in the lists that `each` walks, from which
  * mapping_find() gets this item alone again.  Good until the next call for the same

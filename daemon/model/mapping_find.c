@@ -35,6 +35,19 @@ append(struct printbuf *b, struct json_object *json)
 	return text != NULL ? printbuf_memappend(b, text, (int)n) : -1;
 }
 
+/* By json-c itself. */
+static int
+append_plainly(struct printbuf *b, struct json_object *json, json_object_to_json_string_fn *ours)
+{
+	void *mark = json_object_get_userdata(json);
+	int rc;
+
+	json_object_set_serializer(json, NULL, NULL, NULL);
+	rc = append(b, json);
+	json_object_set_serializer(json, ours, mark, NULL);
+	return rc;
+}
+
 static int
 write_list(struct json_object *list, struct printbuf *b, int level, int flags)
 {
@@ -42,27 +55,44 @@ write_list(struct json_object *list, struct printbuf *b, int level, int flags)
 
 	(void)level;
 	(void)flags;
+	if (!*cut->is_on)
+		return append_plainly(b, list, write_list);
 	if (printbuf_memappend(b, "[", 1) < 0 || (cut->keeps && append(b, cut->kept) < 0))
 		return -1;
 	return printbuf_memappend(b, "]", 1);
 }
 
 static int
-write_null(struct json_object *lone, struct printbuf *b, int level, int flags)
+write_lone(struct json_object *lone, struct printbuf *b, int level, int flags)
 {
-	(void)lone;
+	const struct map_cut *cut = json_object_get_userdata(lone);
+
 	(void)level;
 	(void)flags;
-	return printbuf_memappend(b, "null", 4);
+	return *cut->is_on && !cut->keeps ? printbuf_memappend(b, "null", 4) :
+	    append_plainly(b, lone, write_lone);
 }
 
 /* As JSON in its place: `json: yes` lets that pass when it comes again. */
 static int
 write_parsed(struct json_object *text, struct printbuf *b, int level, int flags)
 {
+	const struct map_cut *cut = *place_parsed_owner(text);
+
 	(void)level;
 	(void)flags;
-	return append(b, place_parsed_of(text));
+	return *cut->is_on ? append(b, place_parsed_of(text)) :
+	    append_plainly(b, text, write_parsed);
+}
+
+static struct map_cut *
+new_cut(struct finder *f)
+{
+	struct map_cut *cut = arena_alloc(f->context.arena, sizeof(*cut));
+
+	if (cut != NULL)
+		cut->is_on = f->ret->is_writing;
+	return cut;
 }
 
 /* The mark on that part of the document, made at its first item.  No double is marked,
@@ -74,37 +104,45 @@ mark(struct finder *f, struct json_object *part, json_object_to_json_string_fn *
 
 	if (cut != NULL)
 		return cut;
-	cut = arena_alloc(f->context.arena, sizeof(*cut));
-	if (cut == NULL)
-		return NULL;
-	cut->part = part;
-	json_object_set_serializer(part, writer, cut, NULL);
+	cut = new_cut(f);
+	if (cut != NULL)
+		json_object_set_serializer(part, writer, cut, NULL);
 	return cut;
 }
 
-/* A lone object is written by json-c itself while it is kept. */
+/* The user data of a text are what it was parsed to, which holds our mark. */
+static bool
+mark_text(struct finder *f, struct json_object *text)
+{
+	void **owner = place_parsed_owner(text);
+
+	if (*owner != NULL)
+		return true;
+	*owner = new_cut(f);
+	if (*owner != NULL)
+		json_object_set_serializer(text, write_parsed, json_object_get_userdata(text), NULL);
+	return *owner != NULL;
+}
+
 static void
 keep(const struct map_scope *scope, bool keeps)
 {
-	for (; scope != NULL; scope = (const struct map_scope *)scope->place.outer) {
-		struct map_cut *cut = scope->cut;
-
-		if (cut == NULL)
-			continue;
-		cut->keeps = keeps;
-		cut->kept = scope->place.at;
-		if (cut->part == scope->place.at)
-			json_object_set_serializer(cut->part, keeps ? NULL : write_null, cut, NULL);
-	}
+	for (; scope != NULL; scope = (const struct map_scope *)scope->place.outer)
+		if (scope->cut != NULL) {
+			scope->cut->keeps = keeps;
+			scope->cut->kept = scope->place.at;
+		}
 }
 
 bool
 mapping_item_json(const struct map_items *items, size_t i, const struct map_input *in,
     struct str *ret, struct err *err)
 {
+	*items->is_writing = true;
 	keep(items->v[i].scope, true);
 	ret->p = json_object_to_json_string_length(in->doc, WRITE_FLAGS, &ret->n);
 	keep(items->v[i].scope, false);
+	*items->is_writing = false;
 	return ret->p != NULL || err_set(err, ERR_RETRY, "out of memory");
 }
 
@@ -170,9 +208,8 @@ static bool
 mark_group(struct finder *f, const struct map_scope *scope, const struct place_value *v,
     struct group *ret)
 {
-	if (v->unparsed != NULL)
-		json_object_set_serializer(v->unparsed, write_parsed,
-		    json_object_get_userdata(v->unparsed), NULL);
+	if (v->unparsed != NULL && !mark_text(f, v->unparsed))
+		return no_memory(f);
 	ret->json = v->json;
 	ret->is_list = json_object_is_type(v->json, json_type_array);
 	/* A text that was made here stands nowhere in the document; and what the list lies
@@ -180,7 +217,7 @@ mark_group(struct finder *f, const struct map_scope *scope, const struct place_v
 	if (v->json == NULL || is_within(scope, v->json) ||
 	    !(ret->is_list || json_object_is_type(v->json, json_type_object)))
 		return true;
-	ret->cut = mark(f, v->json, ret->is_list ? write_list : write_null);
+	ret->cut = mark(f, v->json, ret->is_list ? write_list : write_lone);
 	return ret->cut != NULL || no_memory(f);
 }
 
@@ -232,8 +269,8 @@ mapping_find(const struct mapping *m, const struct map_input *in, struct arena *
 	struct map_scope *whole = arena_alloc(a, sizeof(*whole));
 	bool is_done;
 
-	*ret = (struct map_items){ .n = 0 };
-	if (whole == NULL)
+	*ret = (struct map_items){ .is_writing = arena_alloc(a, sizeof(bool)) };
+	if (whole == NULL || ret->is_writing == NULL)
 		return no_memory(&f);
 	whole->place.at = in->doc;
 	is_done = find_all(&f, whole);
@@ -254,4 +291,10 @@ bool
 map_items_takes(const struct map_items *items, size_t i)
 {
 	return items->v[i].kind != NULL;
+}
+
+bool
+map_items_is_whole(const struct map_items *items, size_t i)
+{
+	return items->v[i].scope->place.outer == NULL;
 }

@@ -20,6 +20,7 @@ enum { JOINED_MAX_BYTES = 1024 * 1024, PARSED_MAX_DEPTH = 100 };
 struct place_parsed {
 	struct json_object	*json;		/* ours */
 	struct place_parsed	*next;
+	void			*owner;
 };
 
 /* One place being looked up. */
@@ -55,6 +56,14 @@ place_parsed_of(struct json_object *text)
 	return p != NULL ? p->json : NULL;
 }
 
+void **
+place_parsed_owner(struct json_object *text)
+{
+	struct place_parsed *p = json_object_get_userdata(text);
+
+	return &p->owner;
+}
+
 bool
 place_parse(struct place_context *c, struct place_value *v, struct err *err)
 {
@@ -73,7 +82,7 @@ place_parse(struct place_context *c, struct place_value *v, struct err *err)
 		v->json = NULL;
 		return err_set(err, ERR_RETRY, "out of memory");
 	}
-	*p = (struct place_parsed){ v->json, c->parsed };
+	*p = (struct place_parsed){ .json = v->json, .next = c->parsed };
 	c->parsed = p;
 	if (json_object_is_type(text, json_type_string))
 		json_object_set_userdata(text, p, NULL);
