@@ -46,8 +46,8 @@ static const struct option_row options[] = {
 	    .help = "the user, for a preset that verifies by basic" },
 	{ "url", '\0', OPTION_TEXT, offsetof(struct inject_options, url), "URL",
 	    .help = "the URL that is signed, where it is not --to (see public_url)" },
-	{ "header", 'H', OPTION_TEXTS, offsetof(struct inject_options, headers), "NAME: VALUE",
-	    .help = "one more header; it may be given several times" },
+	{ "header", 'H', OPTION_TEXTS, offsetof(struct inject_options, headers), "LINE",
+	    .help = "one more header (Name: value); as often as wanted" },
 	{ "content-type", '\0', OPTION_TEXT, offsetof(struct inject_options, type), "TYPE",
 	    .help = "else JSON or an urlencoded form, by how FILE begins" },
 	{ "preset-dir", '\0', OPTION_TEXT, offsetof(struct inject_options, preset_dir), "DIR",
@@ -244,12 +244,18 @@ split_to(struct injection *in)
 	return CLI_OK;
 }
 
+static const char *
+url_to_sign(const struct injection *in)
+{
+	return in->o->url != NULL && signature_needs_url(in->signature) ? in->o->url : in->o->to;
+}
+
 static enum exit_code
 sign(struct injection *in)
 {
 	char id[UUID_TEXT_SIZE], token[2 * UUID_TEXT_SIZE];
 	struct signature_draft d = { .method = STR("POST"), .content_type = in->type,
-	    .url = str_of(in->o->url != NULL ? in->o->url : in->o->to),
+	    .url = str_of(url_to_sign(in)),
 	    .body = buf_str(&in->body), .now_us = clock_now_us() };
 	struct err err;
 
@@ -267,12 +273,11 @@ sign(struct injection *in)
 static void
 put_target(const struct injection *in, struct buf *out)
 {
-	const char *was = in->o->url != NULL ? in->o->url : in->o->to;
-	struct str url = buf_str(&in->out.url);
+	struct str was = str_of(url_to_sign(in)), url = buf_str(&in->out.url);
 
-	if (str_starts(url, str_of(was))) {
+	if (str_starts(url, was)) {
 		buf_str_add(out, in->target);
-		buf_str_add(out, str_skip(url, strlen(was)));
+		buf_str_add(out, str_skip(url, was.n));
 	} else {
 		/* In front of a query: the path's token, of a URL that is --to. */
 		buf_str_add(out, str_skip(url,
