@@ -24,9 +24,9 @@ def tools(cluster, tmp_path_factory):
 
 
 def ids_of(answer):
-    """The ids of what was logged, in order; None where an item was not."""
+    """The ids of what was taken, in order."""
     body = answer.json()
-    return body["ids"] if "ids" in body else [body["id"] if body.get("status") == "logged" else None] if "id" in body else []
+    return [i for i in body.get("ids", [body.get("id")]) if i]
 
 
 # ---- column by column ----
@@ -78,7 +78,7 @@ def same(key, got, wanted):
 def test_a_payload_becomes_these_columns(tools, case):
     answer = senders.post(tools, case.preset, case.body, case.headers, case.path or "")
     assert answer.status == 200, answer
-    ids = [i for i in ids_of(answer) if i]
+    ids = ids_of(answer)
     assert len(ids) == len(case.rows), answer
     for row_id, wanted in zip(ids, case.rows):
         row = tools.row(row_id)
@@ -110,13 +110,12 @@ def shortfalls(db, answer):
     if answer.status not in (200, 202):
         return {f"answer {answer.status}"}
     body = answer.json()
-    ids = ids_of(answer)
     lacks = set()
     if body.get("parked") or body.get("status") == "parked":
         lacks.add("parked")
     if body.get("rejected"):
         lacks.add("rejected")
-    logged = [i for i in ids if i] if not lacks else []
+    logged = [] if lacks else ids_of(answer)
     if not logged and not lacks:
         return {"ignored"}
     if body.get("dedupe") == "none":
@@ -130,7 +129,12 @@ def shortfalls(db, answer):
     return lacks
 
 
-def forget_duplicates(db):
+def is_duplicate(answer):
+    body = answer.json() if answer.status == 200 else {}
+    return body.get("status") == "duplicate" or body.get("duplicates", 0) > 0
+
+
+def forget_keys(db):
     """Fixtures of one library share their ids."""
     db.run("TRUNCATE touchlog.seen")
 
@@ -140,8 +144,8 @@ def test_every_payload_of_the_corpus_is_a_contact_or_a_known_exception(tools):
     found, listed, unused = {}, exceptions(), set()
     for post in corpus_posts.all_posts():
         answer = post.send(tools)
-        if b"duplicate" in answer.body and "duplicate" in (answer.json().get("status"), answer.json().get("duplicates") and "duplicate"):
-            forget_duplicates(tools.database)
+        if is_duplicate(answer):
+            forget_keys(tools.database)
             answer = post.send(tools)
         lacks = shortfalls(tools.database, answer)
         if lacks:
@@ -218,4 +222,4 @@ def test_the_manual_names_every_preset_and_no_other():
 
 def test_every_preset_is_installed():
     with open(os.path.join(harness.SOURCE, "Makefile.am"), encoding="utf-8") as f:
-        assert re.findall(r"channels/presets/(\S+)\.yaml", f.read()) == NAMES
+        assert sorted(re.findall(r"channels/presets/(\S+)\.yaml", f.read())) == NAMES
