@@ -85,9 +85,9 @@ make_list(struct json_object *o, const char *key, struct json_object *first)
 }
 
 static bool
-is_index(struct str part)
+is_index(const struct form_name *name, size_t i)
 {
-	return part.n == 0;
+	return i > 0 && name->part[i].n == 0;
 }
 
 /* Whether the name goes with what is there: looked at first, so that nothing is made in
@@ -100,10 +100,10 @@ goes(struct json_object *at, const struct form_name *name)
 	for (size_t i = 0; i < name->n; i++) {
 		bool is_last = i + 1 == name->n;
 
-		if (!json_object_is_type(at, is_index(name->part[i]) ? json_type_array :
+		if (!json_object_is_type(at, is_index(name, i) ? json_type_array :
 		    json_type_object))
 			return false;
-		if (is_index(name->part[i]))
+		if (is_index(name, i))
 			return true;		/* a new item: nothing is there yet */
 		at = member(at, name->part[i], key);
 		if (at == NULL)
@@ -122,19 +122,19 @@ put(struct json_object *at, const struct form_name *name, struct json_object *ta
 	struct json_object *next = NULL;
 
 	for (size_t i = 0; i + 1 < name->n; i++, at = next) {
-		bool has_key = !is_index(name->part[i]);
+		bool has_key = !is_index(name, i);
 
 		next = has_key ? member(at, name->part[i], key) : NULL;
 		if (next != NULL)
 			continue;
-		next = is_index(name->part[i + 1]) ? json_object_new_array() :
+		next = is_index(name, i + 1) ? json_object_new_array() :
 		    json_object_new_object();
 		if (next == NULL || !add(at, has_key ? key : NULL, next)) {
 			json_object_put(take_value);
 			return no_memory(err);
 		}
 	}
-	if (is_index(name->part[name->n - 1]))
+	if (is_index(name, name->n - 1))
 		return add(at, NULL, take_value) ? FORM_READ : no_memory(err);
 	next = member(at, name->part[name->n - 1], key);
 	if (next == NULL)

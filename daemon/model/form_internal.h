@@ -12,7 +12,7 @@
 #include "model/form.h"
 
 struct form_name {
-	struct str	part[FORM_MAX_DEPTH];	/* empty: "[]" */
+	struct str	part[FORM_MAX_DEPTH];	/* empty: "[]", but for the first */
 	size_t		n;
 };
 

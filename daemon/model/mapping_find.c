@@ -32,6 +32,9 @@ append(struct printbuf *b, struct json_object *json)
 	size_t n;
 	const char *text = json_object_to_json_string_length(json, WRITE_FLAGS, &n);
 
+	/* json-c writes each value into a buffer of its own: this may be that one. */
+	if (text != NULL && text == b->buf)
+		return 0;
 	return text != NULL ? printbuf_memappend(b, text, (int)n) : -1;
 }
 

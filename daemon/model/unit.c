@@ -101,6 +101,9 @@ write_number(struct number n, char out[UNIT_TEXT_BYTES], struct str *ret)
 	char digits[UNIT_TEXT_BYTES];
 	int len, whole;
 
+	/* What is finer than that, nobody counts. */
+	for (; n.decimals > MAX_DIGITS; n.decimals--)
+		n.digits /= 10;
 	while (n.decimals > 0 && n.digits % 10 == 0) {
 		n.digits /= 10;
 		n.decimals--;
@@ -110,8 +113,6 @@ write_number(struct number n, char out[UNIT_TEXT_BYTES], struct str *ret)
 			return false;
 		else
 			n.digits *= 10;
-	if (n.decimals > MAX_DIGITS)
-		return false;
 	len = snprintf(digits, sizeof(digits), "%0*" PRId64, n.decimals + 1, n.digits);
 	whole = len - n.decimals;
 	len = snprintf(out, UNIT_TEXT_BYTES, "%s%.*s%s%s", n.is_negative && n.digits > 0 ? "-" : "",
