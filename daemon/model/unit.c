@@ -128,7 +128,7 @@ read_clock(struct str s, struct number *ret)
 	struct str last = s;
 	int64_t whole = 0, part, seconds;
 
-	while (memchr(last.p, ':', last.n) != NULL) {
+	while (last.n > 0 && memchr(last.p, ':', last.n) != NULL) {
 		if (!str_to_i64(str_cut(&last, ':'), 0, MAX_CLOCK_PART, &part) ||
 		    __builtin_add_overflow(whole, part, &whole) ||
 		    __builtin_mul_overflow(whole, 60, &whole))
