@@ -946,7 +946,7 @@ a_bad_mapping_is_refused_at_its_place(void **state)
 		{ "map: { kind: { from: /b, match: '(' } }", ":1:33: ",
 		    "map.kind: match: missing closing parenthesis at character 2" },
 		{ "map: { kind: { from: /b, unit: pt } }", ":1:32: ",
-		    "map.kind: unit: needs ms, us, min or cents" },
+		    "map.kind: unit: needs ms, us, min, clock or cents" },
 		{ "map: { kind: { from: /b, decode: rot13 } }", ":1:34: ",
 		    "map.kind: decode: needs base64 or percent" },
 		{ "map: { kind: { from: /b, time: '%Q' } }", ":1:32: ",
