@@ -97,6 +97,31 @@ def test_a_post_that_is_not_signed_is_refused(tools, preset):
     assert answer.status == 401, answer
 
 
+# ---- handshakes ----
+
+def test_meta_gets_its_challenge_back_for_the_right_token(tools):
+    ask = "/in/whatsapp?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    answer = tools.get(ask + "hello-meta", "public")
+    assert answer.status == 200 and answer.body == b"1158201444", answer
+    for wrong in ("hello", "", "hello-meta2"):
+        answer = tools.get(ask + wrong, "public")
+        assert answer.status == 403 and b"1158201444" not in answer.body, answer
+
+
+def test_slack_gets_its_challenge_back_when_it_has_signed(tools):
+    question = {"token": "x", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P", "type": "url_verification"}
+    answer = senders.post(tools, "slack", question)
+    assert answer.status == 200 and answer.body.decode() == question["challenge"], answer
+    assert tools.post("slack", question).status == 401
+
+
+@pytest.mark.parametrize("preset", ["mailchimp", "mandrill"])
+def test_mailchimp_finds_its_url_before_it_saves_it(tools, preset):
+    for method in ("GET", "HEAD"):
+        answer = harness.request(tools.ports["public"], method, f"/in/{preset}")
+        assert answer.status == 200 and answer.body == (b"ok" if method == "GET" else b""), answer
+
+
 # ---- the corpus ----
 
 def exceptions():
