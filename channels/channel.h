@@ -78,6 +78,8 @@ void		channel_release(struct channel *ch);
 bool		channel_within_rate(struct channel *ch, size_t n);
 /* Bookkeeping: what /metrics, /status and the command line tell. */
 void		channel_received(struct channel *ch, size_t nevents);
+/* n events are none of ours: they were received, and that is all. */
+void		channel_ignored(struct channel *ch, size_t nevents);
 /* One event, or the whole request, was not taken: `check` is one fixed word.  `url` goes
  * to the log: the one that was verified, without the values in its query; STR_NONE where
  * none was. */

@@ -18,7 +18,7 @@
 
 enum { ANSWER_MAX_BYTES = 16 * 1024 * 1024, SHOWN_MAX_BYTES = 2048 };
 
-enum item_state { ITEM_NONE, ITEM_PENDING, ITEM_FATE, ITEM_REJECTED };
+enum item_state { ITEM_NONE, ITEM_PENDING, ITEM_FATE, ITEM_REJECTED, ITEM_IGNORED };
 
 struct item {
 	struct receipt	 receipt;
@@ -45,6 +45,7 @@ struct post {
 struct tally {
 	size_t	fates[FATE_NKINDS];
 	size_t	rejected;
+	size_t	ignored;
 };
 
 static const struct http_header json_type[] = {
@@ -82,11 +83,13 @@ static const char fate_letters[FATE_NKINDS] = {
 static struct tally
 count(const struct post *p)
 {
-	struct tally t = { { 0 }, 0 };
+	struct tally t = { .rejected = 0 };
 
 	for (size_t i = 0; i < p->n; i++)
 		if (p->items[i].state == ITEM_REJECTED)
 			t.rejected++;
+		else if (p->items[i].state == ITEM_IGNORED)
+			t.ignored++;
 		else
 			t.fates[p->items[i].fate]++;
 	return t;
@@ -163,6 +166,8 @@ put_plural(struct buf *b, const struct post *p, const struct tally *t)
 		put_problem(b, status, "no event could be taken: see rejected");
 	buf_printf(b, "\"logged\":%zu,\"duplicates\":%zu,\"spooled\":0,\"parked\":%zu",
 	    t->fates[FATE_LOGGED], t->fates[FATE_DUPLICATE], t->fates[FATE_PARKED]);
+	if (t->ignored > 0)
+		buf_printf(b, ",\"ignored\":%zu", t->ignored);
 	put_rejected(b, p);
 	put_ids(b, p);
 	put_dedupe(b, p);
@@ -184,7 +189,8 @@ put_single(struct buf *b, const struct post *p)
 static int
 put_answer(struct buf *b, const struct post *p, const struct tally *t)
 {
-	if (p->is_plural)
+	/* One that is ignored has no fate to tell of: the counts say so. */
+	if (p->is_plural || t->ignored > 0)
 		return put_plural(b, p, t);
 	if (t->fates[FATE_UNAVAILABLE] > 0) {
 		buf_text(b, "{");
@@ -212,7 +218,7 @@ tell_host(struct post *p, int status)
 		return;		/* the log has it all the same */
 	for (size_t i = 0; i < p->n; i++)
 		letters[i] = p->items[i].state == ITEM_REJECTED ? 'r' :
-		    fate_letters[p->items[i].fate];
+		    p->items[i].state == ITEM_IGNORED ? 'i' : fate_letters[p->items[i].fate];
 	channel_answered(p->ch, p->id, status, letters, p->n);
 }
 
@@ -344,6 +350,13 @@ post_reject(struct post *p, size_t n, const struct err *why)
 	item->state = ITEM_REJECTED;
 	item->detail = arena_str(&p->arena, str_of(why->text));
 	channel_rejected(p->ch, "content");
+}
+
+void
+post_ignore(struct post *p, size_t n)
+{
+	p->items[n].state = ITEM_IGNORED;
+	channel_ignored(p->ch, 1);
 }
 
 void

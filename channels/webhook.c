@@ -11,21 +11,15 @@
 
 #include <stdlib.h>
 
-#include <json-c/json.h>
-
 #include "base/clock.h"
-#include "base/json.h"
-#include "channels/body.h"
+#include "channels/events.h"
 #include "channels/post.h"
 #include "io/http_server.h"
 #include "io/request_url.h"
 #include "io/signature.h"
-#include "model/canonical.h"
-#include "model/dedupe.h"
 #include "model/mapping.h"
-#include "model/normalise.h"
 
-enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
+enum { TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
 
 struct webhook_conf {
 	int				 verify;	/* enum signature_scheme */
@@ -36,9 +30,7 @@ struct webhook_conf {
 	int64_t				 window_ms;
 	struct str			 user;
 	struct conf_texts		 secret;
-	const struct conf_node		*map;
-	const struct conf_node		*translate;
-	const struct conf_node		*require;
+	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 	bool				 is_keyless;	/* read without its secrets */
 };
@@ -72,16 +64,25 @@ static const struct conf_key webhook_keys[] = {
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
-	{ "map", CONF_TREE, AT(map), .reload = true,
+	{ "map", CONF_TREE, AT(nodes.map), .reload = true,
 	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
-	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD` or "
-	    "`attributes.NAME`, and a JSON Pointer (RFC 6901), a constant after `=`, or a list of "
-	    "these, of which the first that is there counts. Without a map, events are canonical." },
-	{ "translate", CONF_TREE, AT(translate), .reload = true,
+	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD`, `participants` "
+	    "or `attributes.NAME`, and a place: see MAPPING. Without a map, events are canonical." },
+	{ "translate", CONF_TREE, AT(nodes.translate), .reload = true,
 	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
-	{ "require", CONF_TREE, AT(require), .reload = true,
+	{ "require", CONF_TREE, AT(nodes.require), .reload = true,
 	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "
 	    "where they are mapped." },
+	{ "each", CONF_TREE, AT(nodes.each), .reload = true,
+	    .help = "The list of events within a document: a place, or a list of places, each within "
+	    "what the one before it found. A lone object counts as a list of one." },
+	{ "when", CONF_TREE, AT(nodes.when), .reload = true,
+	    .help = "Which events are ours: places, and what has to stand there: a text, a list of "
+	    "texts, `yes` (it is there), `no` (it is not) or `{ match: REGEX }`. All must hold. "
+	    "Others are answered as if they were, and counted as ignored." },
+	{ "items", CONF_TREE, AT(nodes.items), .reload = true,
+	    .help = "Several kinds of event: a list of `{ each, when, map, translate, require }`. The "
+	    "source's own are what they share; the first kind that takes an event has it." },
 	{ 0 },
 };
 
@@ -100,6 +101,13 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 	};
 }
 
+static const struct conf_node *
+first_of(const struct map_nodes *n)
+{
+	return n->each != NULL ? n->each : n->when != NULL ? n->when :
+	    n->translate != NULL ? n->translate : n->require;
+}
+
 static void
 webhook_check(struct conf *c, const struct conf_node *node, void *own)
 {
@@ -114,11 +122,11 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 	if (s == NULL)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
-	if (w->map != NULL)
-		w->mapping = mapping_compile(c, w->map, w->translate, w->require);
-	else if (w->translate != NULL || w->require != NULL)
-		conf_complain(c, w->translate != NULL ? w->translate : w->require,
-		    "translate and require go with map: events without a map are canonical");
+	if (w->nodes.map != NULL || w->nodes.items != NULL)
+		w->mapping = mapping_compile(c, &w->nodes);
+	else if (first_of(&w->nodes) != NULL)
+		conf_complain(c, first_of(&w->nodes), "each, when, translate and require go with "
+		    "map: events without a map are canonical");
 }
 
 static bool
@@ -156,157 +164,7 @@ webhook_free(struct channel *ch)
 	free(w);
 }
 
-/* ---- one event ---- */
-
-/* Document -> draft -> interaction, by the map or as a canonical event. */
-static bool
-read_event(const struct webhook *w, struct json_object *doc, const struct item_origin *o,
-    struct arena *a, struct draft *d, struct interaction *ret, struct err *err)
-{
-	if (w->conf->mapping != NULL ? !mapping_run(w->conf->mapping, doc, a, d, err) :
-	    !draft_init(d, a, err) || !canonical_read(doc, d, err))
-		return false;
-	return normalise(channel_source(w->ch), d, o, a, ret, err);
-}
-
-/* The key under which an event that does not fit is parked: its own where it can be
- * known, so that the same event parked twice is parked once. */
-static void
-fill_parking(const struct webhook *w, const struct draft *d, const struct item_origin *o,
-    struct parking *ret)
-{
-	const struct source *s = channel_source(w->ch);
-	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
-	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
-	    .id = o->id };
-	bool has_none;
-
-	*ret = (struct parking){ .id = o->id, .source = s->name, .raw = o->raw,
-	    .content_type = o->content_type };
-	ret->key = dedupe_key(s, &facts, &has_none);
-	if (has_none)
-		ret->key = dedupe_body_key(s, o->raw);
-}
-
-/* A canonical event that does not fit is its sender's to mend; a mapped one's sender
- * knows nothing of our map, so the event is kept until the map is mended. */
-static void
-submit_event(const struct webhook *w, struct post *p, size_t n, struct json_object *doc,
-    const struct item_origin *o)
-{
-	static struct arena arena;	/* kept: most events fit its first block */
-	struct interaction i;
-	struct parking parking;
-	struct draft d = { 0 };
-	struct err err;
-
-	if (read_event(w, doc, o, &arena, &d, &i, &err)) {
-		post_submit(p, n, &i);
-	} else if (w->conf->mapping == NULL || err.kind != ERR_INPUT) {
-		post_reject(p, n, &err);
-	} else {
-		fill_parking(w, &d, o, &parking);
-		parking.reason = str_of(err.text);
-		post_park(p, n, &parking);
-	}
-	arena_reset(&arena);
-}
-
 /* ---- a request ---- */
-
-/* One request while its events are read. */
-struct reading {
-	struct webhook		*w;
-	struct http_request	*req;
-	struct body		 body;
-	struct body_items	 items;
-	struct json_object	**docs;		/* ours: by item; NULL with its error */
-	struct err		*errors;	/* ours: by item */
-	bool			*is_read;	/* ours: by item */
-};
-
-static void
-reading_fini(struct reading *r)
-{
-	for (size_t i = 0; i < r->items.n && r->docs != NULL; i++)
-		json_object_put(r->docs[i]);
-	free(r->docs);
-	free(r->errors);
-	free(r->is_read);
-	body_items_fini(&r->items);
-	body_fini(&r->body);
-}
-
-/* All items are parsed before the first is submitted: an array that is not JSON
- * throughout is no array.  A line, or an item that is JSON but cannot be stored,
- * fails alone. */
-static bool
-parse_items(struct reading *r, struct body_refusal *why)
-{
-	bool is_whole = r->body.form == BODY_JSON;
-
-	r->docs = calloc(r->items.n + 1, sizeof(struct json_object *));
-	r->errors = calloc(r->items.n + 1, sizeof(*r->errors));
-	r->is_read = calloc(r->items.n + 1, sizeof(*r->is_read));
-	if (r->docs == NULL || r->errors == NULL || r->is_read == NULL) {
-		*why = (struct body_refusal){ 503, "memory", "out of memory" };
-		return false;
-	}
-	for (size_t i = 0; i < r->items.n; i++) {
-		struct json_scan scan;
-
-		r->is_read[i] = json_scan(r->items.v[i], &scan, &r->errors[i]) &&
-		    json_parse_scanned(r->items.v[i], &scan, ITEM_MAX_DEPTH, &r->docs[i],
-		    &r->errors[i]);
-		if (r->is_read[i] || scan.fault == JSON_UNFIT || !is_whole)
-			continue;
-		why->status = 400;
-		why->check = "json";
-		if (r->items.is_plural)
-			(void)err_in(&r->errors[i], "item %zu", i);
-		(void)snprintf(why->detail, sizeof(why->detail), "%s", r->errors[i].text);
-		return false;
-	}
-	return true;
-}
-
-static void
-submit_items(struct reading *r)
-{
-	struct str key = http_request_header(r->req, STR("Idempotency-Key"));
-	struct post *p = post_new(r->w->ch, r->req, r->items.n, r->items.is_plural);
-
-	if (p == NULL)
-		return;
-	for (size_t i = 0; i < r->items.n; i++) {
-		const struct item_origin o = { .id = post_id(p, i), .index = (uint32_t)i,
-		    .idempotency_key = key, .raw = r->items.v[i], .payload = r->items.v[i],
-		    .content_type = STR("application/json") };
-
-		if (r->is_read[i])
-			submit_event(r->w, p, i, r->docs[i], &o);
-		else
-			post_reject(p, i, &r->errors[i]);
-	}
-	post_finish(p);
-}
-
-static void
-take_body(struct webhook *w, struct http_request *req)
-{
-	struct reading r = { .w = w, .req = req };
-	struct body_refusal why;
-
-	if (!body_open(&r.body, req, (size_t)channel_source(w->ch)->max_body, &why) ||
-	    !body_split(&r.body, &r.items, &why) || !parse_items(&r, &why))
-		post_refuse(w->ch, req, why.status, why.check, NULL, str_of(why.detail));
-	else if (!channel_within_rate(w->ch, r.items.n))
-		post_refuse(w->ch, req, 429, "rate", NULL,
-		    STR("more events than this source may send"));
-	else
-		submit_items(&r);
-	reading_fini(&r);
-}
 
 /* The token may stand behind the source's path: /in/{source}/{token}, with its odd
  * characters percent-encoded (RFC 3986 2.1).  false: a bad escape, or too long. */
@@ -382,32 +240,15 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
 	else if (admit(w, req, rest, token))
-		take_body(w, req);
+		events_take(ch, w->conf->mapping, req);
 }
 
 static bool
 webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, struct err *err)
 {
-	struct webhook *w = channel_priv(ch);
-	const struct item_origin o = { .id = p->id, .raw = p->raw, .payload = p->raw,
-	    .content_type = p->content_type };
-	struct arena arena = { 0 };
-	struct json_object *doc = NULL;
-	struct interaction i;
-	struct draft d;
-	bool ok = json_parse(p->raw, ITEM_MAX_DEPTH, &doc, err) &&
-	    read_event(w, doc, &o, &arena, &d, &i, err);
+	const struct webhook *w = channel_priv(ch);
 
-	if (ok) {
-		/* Without an id of its own, the key of its first coming: that may have
-		 * been its request's Idempotency-Key. */
-		if (i.text[COL_EXTERNAL_ID].p == NULL)
-			i.key = p->key;
-		ok = channel_submit(ch, &i, r, err);
-	}
-	json_object_put(doc);
-	arena_fini(&arena);
-	return ok;
+	return events_replay(ch, w->conf->mapping, p, r, err);
 }
 
 const struct channel_ops channel_webhook = {

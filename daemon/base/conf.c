@@ -132,6 +132,18 @@ conf_arena(struct conf *c)
 	return &c->arena;
 }
 
+bool
+conf_defer(struct conf *c, void (*fn)(void *arg), void *arg)
+{
+	struct conf_deferred *d = conf_mem(c, sizeof(*d));
+
+	if (d == NULL)
+		return false;
+	*d = (struct conf_deferred){ fn, arg, c->deferred };
+	c->deferred = d;
+	return true;
+}
+
 static struct conf *
 load(const char *path, const struct conf_key *keys, void *out, bool skips_secrets)
 {
@@ -188,6 +200,8 @@ conf_free(struct conf *c)
 {
 	if (c == NULL)
 		return;
+	for (struct conf_deferred *d = c->deferred; d != NULL; d = d->next)
+		d->fn(d->arg);
 	free(c->errors.v);
 	free(c->warnings.v);
 	arena_fini(&c->arena);

@@ -99,6 +99,9 @@ void			 conf_free(struct conf *c);	/* accepts NULL */
 struct arena		*conf_arena(struct conf *c);
 /* False when it was loaded without them. */
 bool			 conf_has_secrets(const struct conf *c);
+/* fn(arg) is called when the conf is freed: for what an owner compiled that is not memory
+ * of the arena.  false when memory is out: not called. */
+TL_MUST bool		 conf_defer(struct conf *c, void (*fn)(void *arg), void *arg);
 /* The whole file as a tree; NULL when it could not be read. */
 const struct conf_node	*conf_root(const struct conf *c);
 

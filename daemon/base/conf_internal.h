@@ -56,8 +56,15 @@ struct conf_lines {
 	size_t		  n, room;
 };
 
+struct conf_deferred {
+	void			(*fn)(void *arg);
+	void			*arg;
+	struct conf_deferred	*next;
+};
+
 struct conf {
 	struct arena		 arena;
+	struct conf_deferred	*deferred;	/* newest first */
 	const char		*path;
 	const struct conf_node	*root;		/* NULL: nothing could be read */
 	struct conf_file	*files, **files_end;

@@ -40,8 +40,8 @@ struct refusal {
 /* What is remembered of a source, under its name. */
 struct source_record {
 	TAILQ_ENTRY(source_record) in_list;
-	uint64_t		 received, rejected, refused;
-	struct metric		*received_metric;	/* the table's */
+	uint64_t		 received, rejected, ignored, refused;
+	struct metric		*received_metric, *ignored_metric;	/* the table's */
 	struct refusal		 refusals[NREFUSALS];
 	size_t			 next_refusal;
 	int64_t			 bucket_us;	/* when the rate bucket was last filled */
@@ -161,6 +161,7 @@ channel_new(struct channel_host *h, struct generation *g, const struct conf_name
 	if (ch->record != NULL) {
 		/* Got each time: a source that was removed comes back to the page thereby. */
 		ch->record->received_metric = metric_get(METRIC_RECEIVED, ch->record->name, NULL);
+		ch->record->ignored_metric = metric_get(METRIC_IGNORED, ch->record->name, NULL);
 		ch->queue = intake_queue(h->intake, ch->record->name);
 	}
 	g->nchannels++;
@@ -339,12 +340,13 @@ put_source(struct buf *out, const struct channel *ch)
 	buf_text(out, "{\"name\":");
 	buf_json(out, ch->source->name);
 	buf_printf(out, ",\"type\":\"%s\",\"paused\":%s,\"received\":%llu,\"logged\":%llu,"
-	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"refused\":%llu,"
-	    "\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,
+	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"ignored\":%llu,"
+	    "\"refused\":%llu,\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,
 	    ch->source->paused ? "true" : "false", (unsigned long long)r->received,
 	    (unsigned long long)n.logged, (unsigned long long)n.duplicates,
 	    (unsigned long long)n.parked, (unsigned long long)r->rejected,
-	    (unsigned long long)r->refused, (unsigned long long)n.unavailable, n.waiting);
+	    (unsigned long long)r->ignored, (unsigned long long)r->refused,
+	    (unsigned long long)n.unavailable, n.waiting);
 	put_time(out, "last_success", n.last_success_us);
 	put_refusals(out, r);
 	buf_text(out, "}");
@@ -437,6 +439,13 @@ channel_received(struct channel *ch, size_t nevents)
 {
 	ch->record->received += nevents;
 	metric_add(ch->record->received_metric, nevents);
+}
+
+void
+channel_ignored(struct channel *ch, size_t nevents)
+{
+	ch->record->ignored += nevents;
+	metric_add(ch->record->ignored_metric, nevents);
 }
 
 void

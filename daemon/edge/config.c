@@ -15,6 +15,7 @@
 #include "channels/registry.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
+#include "model/zone.h"
 
 enum { MAX_TYPES = 32 };
 
@@ -77,6 +78,8 @@ static const struct conf_key source_keys[] = {
 	    .help = "The brand, if several are logged." },
 	{ "region", CONF_TEXT, OF_SOURCE(region), .reload = true,
 	    .help = "ISO country (NL) by which telephone numbers without a + are read." },
+	{ "time_zone", CONF_TEXT, OF_SOURCE(time_zone), .reload = true,
+	    .help = "The time zone (Europe/Amsterdam) of mapped times that tell none; else UTC." },
 	{ "identities", CONF_ENUM, OF_SOURCE(identities), .reload = true, .def = "by_type",
 	    .choices = identities_names,
 	    .help = "Whether its e-mail addresses and external ids prove who somebody is (strong) "
@@ -265,12 +268,16 @@ static void
 check_source(struct config *c, struct conf_named *named)
 {
 	struct source *s = named->common;
+	struct err err;
 
 	if (named->variant == NULL)
 		return;		/* its type is unknown: reported already */
 	if (s->region.p != NULL && !is_region(s->region))
 		conf_complain(c->conf, conf_find(named->node, "region"),
 		    "region: an ISO country in capitals is wanted, such as NL");
+	if (s->time_zone.p != NULL && !zone_open(c->conf, s->time_zone, &s->zone, &err))
+		conf_complain(c->conf, conf_find(named->node, "time_zone"), "time_zone: %s",
+		    err.text);
 	for (size_t i = 0; channels[i] != NULL; i++) {
 		if (channels[i]->name != named->variant->name)
 			continue;

@@ -10,6 +10,7 @@
 #include "model/identity.h"
 
 struct net_set;
+struct zone;
 
 enum source_identities { IDENTITIES_BY_TYPE, IDENTITIES_STRONG, IDENTITIES_WEAK };
 enum source_profile { PROFILE_FILL, PROFILE_TRUSTED };
@@ -23,6 +24,7 @@ struct source {
 	int		 direction;	/* index into direction_names, or -1 */
 	struct str	 brand;
 	struct str	 region;	/* ISO country of its national numbers */
+	struct str	 time_zone;	/* IANA name */
 	int		 identities;	/* enum source_identities */
 	int		 profile;	/* enum source_profile */
 	int		 keep_payload;	/* enum source_payload */
@@ -36,6 +38,7 @@ struct source {
 
 	struct str	 name;
 	struct str	 key_name;	/* the oldest: dedupe keys use it */
+	const struct zone *zone;	/* of times that tell none; NULL: UTC */
 	struct identity_rules rules;
 	bool		 is_strong;	/* its strong kinds make strong identities */
 	bool		 keeps_keys;	/* seen.until is null: for ever */

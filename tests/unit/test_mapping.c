@@ -13,14 +13,15 @@
 
 #include "base/json.h"
 
-struct trees {
-	const struct conf_node	*map, *translate, *require;
-};
+#define AT(field) offsetof(struct map_nodes, field)
 
 static const struct conf_key keys[] = {
-	{ "map", CONF_TREE, offsetof(struct trees, map), .help = "Where values are." },
-	{ "translate", CONF_TREE, offsetof(struct trees, translate), .help = "Their words." },
-	{ "require", CONF_TREE, offsetof(struct trees, require), .help = "Those needed." },
+	{ "map", CONF_TREE, AT(map), .help = "Where values are." },
+	{ "translate", CONF_TREE, AT(translate), .help = "Their words." },
+	{ "require", CONF_TREE, AT(require), .help = "Those needed." },
+	{ "each", CONF_TREE, AT(each), .help = "The list." },
+	{ "when", CONF_TREE, AT(when), .help = "Which of it." },
+	{ "items", CONF_TREE, AT(items), .help = "Kinds of it." },
 	{ 0 },
 };
 
@@ -37,10 +38,13 @@ static const char shop[] =
 	"translate:\n"
 	"  kind: { order.paid: purchase, order.refunded: refund }\n";
 
-/* One conf, one document, one draft at a time. */
+/* One conf, one document, one draft at a time; values of the needs, in their order. */
 static char path[] = "/tmp/touchlog-test-mapping-XXXXXX";
 static struct conf *conf;
 static struct json_object *doc;
+static struct map_items items;
+static struct str values[PLACE_MAX_NEEDS];
+static const struct zone *zone;
 static struct arena arena;
 static struct draft draft;
 static struct err err;
@@ -65,41 +69,65 @@ static int
 drop(void **state)
 {
 	(void)state;
-	conf_free(conf);
-	conf = NULL;
+	map_items_fini(&items);
 	json_object_put(doc);
 	doc = NULL;
+	conf_free(conf);
+	conf = NULL;
 	arena_fini(&arena);
+	memset(values, 0, sizeof(values));
+	zone = NULL;
 	return 0;
 }
 
 static struct mapping *
 compile(const char *yaml)
 {
-	struct trees trees = { .map = NULL };
+	struct map_nodes nodes = { .map = NULL };
 	FILE *f = fopen(path, "w");
 
 	assert_non_null(f);
 	assert_true(fputs(yaml, f) >= 0 && fclose(f) == 0);
 	conf_free(conf);
-	conf = conf_load(path, keys, &trees);
+	conf = conf_load(path, keys, &nodes);
 	assert_non_null(conf);
 	assert_int_equal(conf_errors(conf), 0);
-	return mapping_compile(conf, trees.map, trees.translate, trees.require);
+	return mapping_compile(conf, &nodes);
+}
+
+/* Finds the items of the document. */
+static bool
+find(const char *yaml, const char *json)
+{
+	struct map_input in = { .values = values, .zone = zone };
+	struct mapping *m = compile(yaml);
+
+	if (m == NULL)
+		fail_msg("%s", conf_error_text(conf, 0));
+	map_items_fini(&items);
+	json_object_put(doc);
+	doc = NULL;
+	if (!json_parse(str_of(json), 512, &doc, &err))
+		fail_msg("%s", err.text);
+	in.doc = doc;
+	return mapping_find(m, &in, &arena, &items, &err);
+}
+
+static bool
+run_item(size_t i)
+{
+	const struct map_input in = { .doc = doc, .values = values, .zone = zone };
+
+	return mapping_run(&items, i, &in, &arena, &draft, &err);
 }
 
 static bool
 run(const char *yaml, const char *json)
 {
-	struct mapping *m = compile(yaml);
-
-	if (m == NULL)
-		fail_msg("%s", conf_error_text(conf, 0));
-	json_object_put(doc);
-	doc = NULL;
-	if (!json_parse(str_of(json), 512, &doc, &err))
+	if (!find(yaml, json))
 		fail_msg("%s", err.text);
-	return mapping_run(m, doc, &arena, &draft, &err);
+	assert_int_equal(items.n, 1);
+	return run_item(0);
 }
 
 static void
@@ -352,6 +380,7 @@ static void
 a_bad_mapping_is_refused_at_its_place(void **state)
 {
 	static const struct { const char *yaml, *place, *text; } rows[] = {
+		/* One error each. */
 		{ "map: { knd: /a }", ":1:8: ", "map.knd: is not known; did you mean \"kind\"?" },
 		{ "map:\n  custmer.name: /a", ":2:3: ",
 		    "map.custmer.name: is not known; did you mean \"customer.name\"?" },
@@ -370,17 +399,56 @@ a_bad_mapping_is_refused_at_its_place(void **state)
 		{ "map: { attributes.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a: /a }", ":1:8: ",
 		    "needs 1 to 16 names" },
 		{ "map: { kind: event.type }", ":1:14: ", "map.kind: \"event.type\" is neither a "
-		    "JSON Pointer (\"/buyer/email\") nor a constant (\"=web\")" },
+		    "JSON Pointer (\"/buyer/email\"), nor ../, root:, header: or query:" },
+		{ "map: { kind: heder:X }", ":1:14: ", "map.kind: \"heder:X\" is neither" },
+		{ "map: { kind: \"data[a\" }", ":1:14: ", "map.kind: \"data[a\" is neither" },
+		{ "map: { kind: \"data[a][]]\" }", ":1:14: ", "is neither" },
+		{ "map: { kind: \"data[][a]\" }", ":1:14: ", "is neither" },
+		{ "map: { kind: \"header:\" }", ":1:14: ", "map.kind: a name is missing" },
 		{ "map: { kind: /a~2 }", ":1:14: ", "map.kind: in a JSON Pointer ~ is written ~0" },
-		{ "map: { kind: [/a, b] }", ":1:19: ", "map.kind: \"b\" is neither" },
-		{ "map: { kind: [/a, [/b]] }", ":1:19: ", "map.kind: \"\" is neither" },
+		{ "map: { kind: root:a }", ":1:14: ", "map.kind: a JSON Pointer starts with" },
+		{ "map: { kind: ../a }", ":1:14: ", "map.kind: there is nothing that far out" },
+		{ "map: { kind: [/a, b.c] }", ":1:19: ", "map.kind: \"b.c\" is neither" },
+		{ "map: { kind: [/a, []] }", ":1:19: ", "map.kind: needs at least one place" },
 		{ "map: { kind: \"=\" }", ":1:14: ", "map.kind: this constant is empty" },
 		{ "map: { kind: [=a, /b] }", ":1:19: ",
 		    "map.kind: nothing behind a constant is ever used" },
-		{ "map: { kind: [] }", ":1:14: ", "map.kind: needs a JSON Pointer" },
-		{ "map: { kind: { a: /b } }", ":1:14: ", "map.kind: needs a JSON Pointer" },
+		{ "map: { kind: [] }", ":1:14: ", "map.kind: needs at least one place" },
+		{ "map: { kind: { a: /b } }", ":1:14: ", "map.kind: needs `from`" },
+		{ "map: { kind: { from: /b, tirm: yes } }", ":1:26: ",
+		    "map.kind: tirm: is nothing that is done to a value; did you mean \"trim\"?" },
+		{ "map: { kind: { from: /b, trim: 3 } }", ":1:32: ", "map.kind: trim: needs yes or no" },
+		{ "map: { kind: { from: /b, take: 3 } }", ":1:32: ", "map.kind: take goes with split" },
+		{ "map: { kind: { from: /b, split: '-', take: x } }", ":1:44: ",
+		    "map.kind: take: needs the number of a piece" },
+		{ "map: { kind: { from: /b, split: '' } }", ":1:33: ", "map.kind: needs a text" },
+		{ "map: { kind: { from: /b, match: '(' } }", ":1:33: ",
+		    "map.kind: match: missing closing parenthesis at character 2" },
+		{ "map: { kind: { from: /b, unit: pt } }", ":1:32: ",
+		    "map.kind: unit: needs ms, us, min or cents" },
+		{ "map: { kind: { from: /b, decode: rot13 } }", ":1:34: ",
+		    "map.kind: decode: needs base64 or percent" },
+		{ "map: { kind: { from: /b, time: '%Q' } }", ":1:32: ",
+		    "map.kind: time: %Q is not known" },
+		{ "map: { kind: { from: /b, time: '%H:%M' } }", ":1:32: ",
+		    "map.kind: time: a time format needs year, month and day" },
+		{ "map: { kind: { from: /b, time: '%F %T', time_zone: Europe/Atlantis } }", ":1:52: ",
+		    "map.kind: time_zone: \"Europe/Atlantis\" is no time zone" },
+		{ "map: { kind: { from: /b, json: yes, pointer: x } }", ":1:46: ",
+		    "map.kind: pointer: needs a JSON Pointer" },
+		{ "map: { kind: { from: /b, translate: [a] } }", ":1:37: ",
+		    "map.kind: needs pairs" },
+		{ "map: { participants: /cc }", ":1:22: ", "map.participants: needs { each: /cc" },
+		{ "map: { participants: [ { each: /cc, mail: /a } ] }", ":1:37: ",
+		    "map.participants.mail: a participant has each, role, email" },
+		{ "map: { participants: { each: /cc } }", ":1:22: ",
+		    "map.participants: says nothing but each" },
+		{ "map: { participants: { each: /cc, email: ../../a } }", ":1:22: ",
+		    "map.participants: there is nothing that far out" },
+		{ "map: { attributes.items: { each: /l, sku: /a } }", ":1:26: ",
+		    "map.attributes.items: a list of objects has each and map" },
 		{ "map: [ kind ]", ":1:6: ", "map: needs pairs" },
-		{ "map: { attributes.a.b: /a, attributes.a: /b }", ":1:6: ",
+		{ "map: { attributes.a.b: /a, attributes.a: /b }", ":1:24: ",
 		    "map: \"attributes.a.b\" lies within \"attributes.a\"; map one of them" },
 		{ "map: { kind: /a }\ntranslate: { knid: { a: b } }", ":2:14: ",
 		    "translate: \"knid\" is not mapped; did you mean \"kind\"?" },
@@ -392,6 +460,23 @@ a_bad_mapping_is_refused_at_its_place(void **state)
 		{ "map: { kind: /a }\nrequire: [thread]", ":2:11: ",
 		    "require: \"thread\" is not mapped; give it under \"map\" first" },
 		{ "map: { kind: /a }\nrequire: kind", ":2:10: ", "require: needs a list" },
+		{ "map: { kind: /a }\neach: [/a, ../../b]", ":2:12: ", "each: there is nothing that" },
+		{ "map: { kind: /a }\neach: [/a,/a,/a,/a,/a,/a,/a,/a,/a]", ":2:7: ",
+		    "each: more than 8 lists" },
+		{ "map: { kind: /a }\nwhen: [/a]", ":2:7: ", "when: needs pairs of a place" },
+		{ "map: { kind: /a }\nwhen: { /a: [] }", ":2:13: ", "when: needs what has to stand" },
+		{ "map: { kind: /a }\nwhen: { /a: { is: b } }", ":2:13: ", "when: needs a text, a list" },
+		{ "map: { kind: /a }\nwhen: { /a: { match: '[' } }", ":2:22: ", "when: missing" },
+		{ "map: { kind: /a }\nwhen: { ../a: yes }", ":2:7: ", "when: there is nothing that far" },
+		{ "items: []", ":1:8: ", "items: needs a list of kinds" },
+		{ "items: [ /a ]", ":1:10: ", "items: needs { each:" },
+		{ "items: [ { map: { kind: /a }, then: { /a: b } } ]", ":1:31: ",
+		    "items: an item has each, when, map, translate and require, and no then; did you "
+		    "mean \"when\"?" },
+		{ "items: [ { map: { kind: /a } }, { map: { kind: ../a } } ]", ":1:48: ",
+		    "map.kind: there is nothing that far out" },
+		{ "translate: { thread: { a: b } }\nitems: [ { map: { kind: /a } } ]", ":1:14: ",
+		    "translate: \"thread\" is not mapped" },
 	};
 
 	(void)state;
@@ -409,7 +494,7 @@ static void
 all_errors_of_a_mapping_are_told_at_once(void **state)
 {
 	(void)state;
-	assert_null(compile("map: { knd: /a, email: b, thread: /t }\n"
+	assert_null(compile("map: { knd: /a, email: b.c, thread: /t }\n"
 	    "translate: { thred: { a: b } }\nrequire: [x]\n"));
 	assert_int_equal(conf_errors(conf), 4);
 }
