@@ -3,8 +3,8 @@
  * type: webhook.  Software posts events as JSON: canonical ones, or any others with a
  * `map` that says where things stand in them.
  *
- * Order of a request (each step can refuse): method, paused, who sent it (over the raw
- * bytes), rate, type and coding, JSON; then each event for itself.  Who does not know
+ * Order of a request (each step can refuse): handshakes by GET, method, paused, who sent
+ * it (over the raw bytes), handshakes by POST, rate, type and coding, JSON; then each event for itself.  Who does not know
  * the secret learns nothing about the rest.
  */
 #include "channels/channel.h"
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "channels/events.h"
+#include "channels/handshake.h"
 #include "channels/post.h"
 #include "io/http_server.h"
 #include "io/request_url.h"
@@ -34,12 +35,16 @@ struct webhook_conf {
 	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 	bool				 is_keyless;	/* read without its secrets */
+	const struct conf_node		*handshake;
+	struct conf_texts		 verify_token;
+	const struct handshakes		*handshakes;	/* compiled; NULL: none */
 };
 
 struct webhook {
 	struct channel		*ch;		/* the host's, outlives us */
 	const struct webhook_conf *conf;
 	struct signature	*signature;	/* ours */
+	struct signature	*verify_tokens;	/* ours; NULL: no handshake asks for one */
 };
 
 #define AT(field) offsetof(struct webhook_conf, field)
@@ -69,6 +74,11 @@ static const struct conf_key webhook_keys[] = {
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
+	{ "handshake", CONF_TREE, AT(handshake), .reload = true,
+	    .help = "What the sender asks before it sends events: a list of `{ method, when, token, "
+	    "answer }`, see HANDSHAKES." },
+	{ "verify_token", CONF_SECRETS, AT(verify_token), .reload = true,
+	    .help = "What the `token` of a handshake has to be, or a list of such." },
 	{ "map", CONF_TREE, AT(nodes.map), .reload = true, .merge_levels = 1,
 	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
 	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD`, `participants` "
@@ -114,6 +124,24 @@ first_of(const struct map_nodes *n)
 }
 
 static void
+check_handshake(struct conf *c, const struct conf_node *node, struct webhook_conf *w)
+{
+	if (w->handshake != NULL) {
+		w->handshakes = handshakes_compile(c, w->handshake);
+		if (w->handshakes == NULL)
+			return;
+	}
+	if (handshakes_have_token(w->handshakes) && w->verify_token.n == 0)
+		conf_complain(c, node, "verify_token: is required: the handshake asks for a token");
+	if (!handshakes_have_token(w->handshakes) && w->verify_token.n > 0)
+		conf_complain(c, conf_find(node, "verify_token"),
+		    "verify_token: no handshake of this source asks for a token");
+	for (size_t i = 0; i < w->verify_token.n; i++)
+		if (w->verify_token.v[i].n == 0)
+			conf_complain(c, conf_find(node, "verify_token"), "verify_token: it is empty");
+}
+
+static void
 webhook_check(struct conf *c, const struct conf_node *node, void *own)
 {
 	struct webhook_conf *w = own;
@@ -127,6 +155,7 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 	if (s == NULL)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
+	check_handshake(c, node, w);
 	if (w->nodes.map != NULL || w->nodes.items != NULL)
 		w->mapping = mapping_compile(c, &w->nodes);
 	else if (first_of(&w->nodes) != NULL)
@@ -155,7 +184,12 @@ webhook_new(struct channel *ch, struct err *err)
 	w->conf = channel_conf(ch);
 	signature_settings(w->conf, &settings);
 	w->signature = signature_new(&settings, err);
-	return w->signature != NULL;
+	if (w->signature == NULL || w->conf->verify_token.n == 0)
+		return w->signature != NULL;
+	settings = (struct signature_conf){ .scheme = SIGNATURE_TOKEN,
+	    .secrets = w->conf->verify_token.v, .nsecrets = w->conf->verify_token.n };
+	w->verify_tokens = signature_new(&settings, err);
+	return w->verify_tokens != NULL;
 }
 
 static void
@@ -166,6 +200,7 @@ webhook_free(struct channel *ch)
 	if (w == NULL)
 		return;
 	signature_free(w->signature);
+	signature_free(w->verify_tokens);
 	free(w);
 }
 
@@ -234,17 +269,21 @@ static void
 webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 {
 	struct webhook *w = channel_priv(ch);
+	bool is_post = str_eq(http_request_message(req)->method, STR("POST"));
 	char room[TOKEN_MAX_BYTES];
 	struct str token;
 
 	if (!path_token(rest, room, sizeof(room), &token) ||
 	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
-	else if (!str_eq(http_request_message(req)->method, STR("POST")))
+	else if (!is_post && handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
+		return;
+	else if (!is_post)
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (admit(w, req, rest, token))
+	else if (admit(w, req, rest, token) &&
+	    !handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
 		events_take(ch, w->conf->mapping, req);
 }
 

@@ -54,6 +54,10 @@ static const struct conf_key listener_keys[] = {
 	    .max = 1000000, .def = "10000",
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
 	    "Behind a proxy they all come from one." },
+	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
+	    .max = 17179869184, .def = "256MiB",
+	    .help = "Memory for bodies that are being received; when it is used up, a further one "
+	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
 	    .max = 600000, .def = "30s",
 	    .help = "First to last byte of a request; slower ones get 408." },
@@ -287,21 +291,46 @@ check_source(struct config *c, struct conf_named *named)
 	}
 }
 
-/* Two sources under one former name would take each other's events for duplicates. */
+static bool
+is_former_name(const struct source *s, struct str name)
+{
+	for (size_t i = 0; i < s->was.n; i++)
+		if (str_eq(s->was.v[i], name))
+			return true;
+	return false;
+}
+
+/* Two sources under one name, be it a former one, would take each other's events for
+ * duplicates. */
+static void
+check_former_name(struct config *c, const struct conf_named *a, struct str name)
+{
+	const struct conf_node *at = conf_find(a->node, "was");
+
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct conf_named *b = &c->sources.v[i];
+
+		if (b == a)
+			continue;
+		if (str_eq(name, b->name))
+			conf_complain(c->conf, at, "was: %.*s is a source by itself",
+			    STR_ARG(name));
+		else if (b < a && is_former_name(b->common, name))
+			conf_complain(c->conf, at, "was: %.*s is the former name of %.*s too: only "
+			    "one of them can go on with it", STR_ARG(name), STR_ARG(b->name));
+	}
+}
+
 static void
 check_former_names(struct config *c)
 {
-	for (size_t i = 0; i < c->sources.n; i++)
-		for (size_t k = 0; k < c->sources.n; k++) {
-			const struct source *a = c->sources.v[i].common;
-			const struct conf_named *b = &c->sources.v[k];
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct conf_named *a = &c->sources.v[i];
+		const struct source *s = a->common;
 
-			for (size_t w = 0; i != k && w < a->was.n; w++)
-				if (str_eq(a->was.v[w], b->name))
-					conf_complain(c->conf,
-					    conf_find(c->sources.v[i].node, "was"),
-					    "was: %.*s is a source by itself", STR_ARG(b->name));
-		}
+		for (size_t w = 0; w < s->was.n; w++)
+			check_former_name(c, a, s->was.v[w]);
+	}
 }
 
 static void

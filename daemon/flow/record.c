@@ -130,6 +130,16 @@ record_new(const struct interaction *i)
 	return e;
 }
 
+void
+record_set_reason(struct record *e, struct str reason)
+{
+	size_t at;
+
+	(void)snprintf(e->reason, sizeof(e->reason), "%.*s", STR_ARG(reason));
+	while (!str_is_utf8(str_of(e->reason), &at))
+		e->reason[at] = '?';
+}
+
 struct record *
 record_new_parking(const struct parking *p)
 {
@@ -143,7 +153,7 @@ record_new_parking(const struct parking *p)
 	e->source = cut_str(&c, p->source);
 	e->raw = cut_str(&c, p->raw);
 	e->content_type = cut_str(&c, p->content_type);
-	(void)snprintf(e->reason, sizeof(e->reason), "%.*s", STR_ARG(p->reason));
+	record_set_reason(e, p->reason);
 	return e;
 }
 

@@ -58,6 +58,7 @@ struct writer {
 	bool				 has_failed;
 	bool				 lacks_partition;
 	bool				 is_committing;	/* COMMIT was sent */
+	bool				 has_adopted;	/* on this connection; see first_steps */
 	int64_t				 step_us;	/* when the step began */
 };
 
@@ -69,11 +70,21 @@ send_append(struct writer *w, PGconn *pg)
 {
 	if (!PQenterPipelineMode(pg) ||
 	    !PQsendQueryPrepared(pg, "begin", 0, NULL, NULL, NULL, 0) ||
+	    (!w->has_adopted && !PQsendQueryPrepared(pg, "adopt", 0, NULL, NULL, NULL, 0)) ||
 	    !append_send(&w->append, pg, w->merge_limit) ||
 	    !PQsendQueryPrepared(pg, "commit", 0, NULL, NULL, NULL, 0))
 		return false;
 	w->is_committing = true;
 	return PQpipelineSync(pg) == 1;
+}
+
+static bool
+read_adopt(struct writer *w, const PGresult *res, struct err *err)
+{
+	(void)w;
+	(void)err;
+	append_tell_adopted(res);
+	return true;
 }
 
 static bool
@@ -96,6 +107,15 @@ read_commit(struct writer *w, const PGresult *res, struct err *err)
 
 static const struct step log_steps[] = {
 	{ "append", NULL, send_append, read_append, END_TUPLES },
+	{ "commit", NULL, NULL,	       read_commit, END_SYNC },
+	{ 0 },
+};
+
+/* The first batch of a connection.  In a restored database no row may get a txid from
+ * below the old ones: followers, who stand above it, would never see the row. */
+static const struct step first_steps[] = {
+	{ "adopt",  NULL, send_append, read_adopt,  END_TUPLES },
+	{ "append", NULL, NULL,	       read_append, END_TUPLES },
 	{ "commit", NULL, NULL,	       read_commit, END_SYNC },
 	{ 0 },
 };
@@ -185,6 +205,7 @@ finish(struct writer *w)
 
 	if (!failed)
 		tell_refused(w);
+	w->has_adopted |= !failed && b->kind == BATCH_LOG;
 	(void)event_del(w->stall);
 	w->batch = NULL;
 	w->step = NULL;
@@ -326,6 +347,7 @@ on_up(void *owner)
 {
 	struct writer *w = owner;
 
+	w->has_adopted = false;
 	w->ops->changed(w->owner);
 }
 
@@ -423,7 +445,8 @@ writer_put(struct writer *w, struct batch *take_batch)
 {
 	assert(writer_is_idle(w));
 	w->batch = take_batch;
-	w->step = take_batch->kind == BATCH_LOG ? log_steps : park_steps;
+	w->step = take_batch->kind == BATCH_PARK ? park_steps :
+	    w->has_adopted ? log_steps : first_steps;
 	(void)pg_conn_take_warning(w->conn);
 	if (!append_start(&w->append, take_batch, pg_conn_row_type(w->conn))) {
 		note_failure(w, ERR_RETRY, NULL, "out of memory");

@@ -34,6 +34,11 @@ skip_blanks(struct str *s)
 static size_t
 string_length(struct str s)
 {
+	const char *end = s.n > 1 ? memchr(s.p + 1, '"', s.n - 1) : NULL;
+	size_t n = end != NULL ? (size_t)(end - s.p) : 0;
+
+	if (n == 0 || memchr(s.p, '\\', n) == NULL)
+		return end != NULL ? n + 1 : 0;
 	for (size_t i = 1; i < s.n; i++)
 		if (s.p[i] == '\\')
 			i++;

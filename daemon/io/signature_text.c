@@ -120,7 +120,7 @@ static const char *
 sort_form(struct attempt *a)
 {
 	struct pair *pairs = malloc(PARAMS_MAX * sizeof(*pairs));
-	size_t n;
+	size_t n = 0;
 	bool ok;
 
 	if (pairs == NULL)

@@ -254,6 +254,129 @@ def test_settings_that_make_no_sense_are_errors_at_their_place(database, tmp_pat
         assert done.returncode == 3 and text in done.stderr, (config, done)
 
 
+# ---- handshakes ----
+
+META = {"method": "GET", "when": {"query:hub.mode": "subscribe"}, "token": "query:hub.verify_token", "answer": "query:hub.challenge"}
+HANDSHAKES = {
+    "meta": source("meta", f"plain:{SECRET}", handshake=[META], verify_token=["plain:first word", "plain:second word"]),
+    "slack": source("slack", f"plain:{SECRET}",
+                    handshake=[{"method": "POST", "when": {"/type": "url_verification"}, "answer": "/challenge"}]),
+    "mailchimp": source("token", f"plain:{SECRET}", handshake=[{"method": "GET", "answer": "=ok"}]),
+    "graph": {"type": "webhook", "channel": "web", "verify": "none", "handshake": [
+        {"method": "POST", "when": {"query:validationToken": "yes"}, "answer": "query:validationToken"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def greeter(cluster, tmp_path_factory):
+    """One daemon with a source of every handshake."""
+    database = cluster.fresh()
+    with harness.Daemon(database, {"sources": HANDSHAKES}, tmp_path_factory.mktemp("greeter")) as d:
+        yield d
+        assert "first word" not in d.stderr() and "second word" not in d.stderr()
+    database.drop()
+
+
+def ask(d, method, path, body=None, headers=None):
+    return harness.request(d.ports["public"], method, "/in/" + path, body, headers)
+
+
+def is_answered(a, text):
+    assert (a.status, a.body.decode()) == (200, text), a
+    assert a.headers["content-type"] == "text/plain; charset=utf-8" and a.headers["x-content-type-options"] == "nosniff"
+
+
+def hub(token, challenge="115 82", mode="subscribe"):
+    return "meta?" + urllib.parse.urlencode({"hub.mode": mode, "hub.challenge": challenge, "hub.verify_token": token})
+
+
+@pytest.mark.parametrize("token", ["first word", "second word"])
+def test_metas_subscription_is_answered_with_its_challenge(greeter, token):
+    is_answered(ask(greeter, "GET", hub(token)), "115 82")
+
+
+@pytest.mark.parametrize("token", ["First word", "first", "first word ", "", "third"])
+def test_a_wrong_verify_token_is_403_and_tells_nothing(greeter, token):
+    a = ask(greeter, "GET", hub(token))
+    assert a.status == 403 and b"115" not in a.body and b"token" not in a.body, a
+    assert greeter.counts("meta")["refusals"][0]["check"] == "verify_token"
+
+
+def test_what_is_no_handshake_goes_the_usual_way(greeter):
+    assert ask(greeter, "GET", "meta?hub.mode=subscribe&hub.challenge=1").status == 403
+    for path in (hub("first word", mode="unsubscribe"), "meta", "slack", "graph?validationToken=x"):
+        a = ask(greeter, "GET", path)
+        assert a.status == 405 and a.headers["allow"] == "POST", (path, a)
+    assert ask(greeter, "DELETE", hub("first word")).status == 405
+    body = event()
+    assert greeter.post("meta", body, sign("meta", body, SECRET, time.time(), "")[0]).status == 200
+
+
+def slack(d, body, secret=SECRET):
+    body = json.dumps(body).encode()
+    return d.post("slack", body, sign("slack", body, secret, time.time(), "")[0])
+
+
+def test_slacks_url_verification_is_answered_once_it_is_signed(greeter):
+    hello = {"type": "url_verification", "token": "x", "challenge": "3eZbrw1aBm2rZgRNFdxV"}
+    is_answered(slack(greeter, hello), hello["challenge"])
+    a = slack(greeter, hello, "another")
+    assert a.status == 401 and hello["challenge"].encode() not in a.body
+    a = slack(greeter, {"external_id": "url_verification", "subject": "not of that type", "kind": "note"})
+    assert a.status == 200 and a.json()["status"] == "logged", a
+
+
+def test_a_constant_answers_whoever_asks_whether_we_are_there(greeter):
+    is_answered(ask(greeter, "GET", "mailchimp/" + urllib.parse.quote(SECRET)), "ok")
+    a = ask(greeter, "HEAD", "mailchimp")
+    assert (a.status, a.body) == (200, b"")
+    assert ask(greeter, "POST", "mailchimp/wrong", b"{}").status == 401
+
+
+def test_a_validation_token_comes_back_decoded_and_as_plain_text_only(greeter):
+    for token in ("Validation: Testing client application", "<script>alert(1)</script>", "naïve+&=%"):
+        a = ask(greeter, "POST", "graph?validationToken=" + urllib.parse.quote_plus(token), b"", {"Content-Type": "text/plain"})
+        is_answered(a, token)
+    for token in ("x" * 1025, "a\r\nSet-Cookie: b", "a\x00b", "\x1b[2J"):
+        a = ask(greeter, "POST", "graph?validationToken=" + urllib.parse.quote(token), b"")
+        assert a.status == 400 and token.encode() not in a.body, a
+    assert ask(greeter, "POST", "graph?validationToken=%ff", b"").status in (400, 415)
+    assert greeter.post("graph", event()).json()["status"] == "logged"
+
+
+def test_an_answer_is_kept_among_the_requests_for_trace(greeter):
+    a = ask(greeter, "GET", hub("first word"))
+    done = greeter.touchlog("trace", a.headers["x-request-id"])
+    assert done.returncode == 0 and "meta" in done.stdout, done
+
+
+def test_a_source_that_is_paused_still_shakes_hands_by_get(daemon):
+    d = daemon(sources={name: {**HANDSHAKES[name], "paused": True} for name in ("meta", "slack")})
+    is_answered(ask(d, "GET", hub("first word")), "115 82")
+    assert slack(d, {"type": "url_verification", "challenge": "x"}).status == 503
+
+
+def test_a_handshake_that_makes_no_sense_is_an_error_at_its_place(database, tmp_path):
+    for handshake, more, text in (
+            ({"method": "GET"}, {}, "handshake: a list is wanted"),
+            (["GET"], {}, "handshake: a map is wanted"),
+            ([{"answer": "=ok"}], {}, "handshake: method: GET or POST is wanted"),
+            ([{"method": "PUT", "answer": "=ok"}], {}, "handshake: method: GET or POST is wanted"),
+            ([{"method": "GET"}], {}, "handshake: answer is required"),
+            ([{"method": "GET", "answer": "=ok", "reply": 1}], {}, 'handshake: unknown key "reply"'),
+            ([{"method": "GET", "answer": "/challenge"}], {}, "handshake: a GET has no body"),
+            ([{"method": "GET", "when": {"/type": "x"}, "answer": "=ok"}], {}, "handshake: a GET has no body"),
+            ([{"method": "POST", "answer": {"from": "/a", "trims": True}}], {}, "handshake.answer"),
+            ([META], {}, "verify_token: is required"),
+            ([{"method": "GET", "answer": "=ok"}], {"verify_token": "plain:x"}, "verify_token: no handshake"),
+            ([META], {"verify_token": "env:E2E_EMPTY"}, "verify_token")):
+        config = {"sources": {"x": source("github", f"plain:{SECRET}", handshake=handshake, **more)}}
+        path = harness.write_config(tmp_path, database, config)
+        done = subprocess.run([harness.program("touchlogd"), "-c", path, "-t"], capture_output=True, text=True,
+                              env={**os.environ, "E2E_EMPTY": ""})
+        assert done.returncode == 3 and text in done.stderr and "touchlog.yaml:" in done.stderr, (handshake, done)
+
+
 # ---- the tools' own packages ----
 
 @pytest.fixture(scope="module")

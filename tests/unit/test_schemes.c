@@ -883,6 +883,47 @@ the_signature_in_a_body_is_found_or_named(void **state)
 }
 
 static void
+the_signature_is_found_among_the_parts_of_a_multipart_body(void **state)
+{
+#define PART(name, value) "\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n" value "\r\n"
+#define PARTS PART("token", "%2$s") "--b" PART("timestamp", "1700000000") "--b" \
+	PART("signature", "%1$s") "--b--\r\n"
+#define MULTIPART "multipart/form-data; boundary="
+	static const struct { const char *type, *format, *check; } table[] = {
+		{ MULTIPART "b", "--b" PARTS, "" },
+		{ MULTIPART "\"b\"; charset=x", "preamble\r\n--b" PARTS "epilogue", "" },
+		{ "Multipart/Form-Data;Boundary=b", "--b" PART("a", "name=\"token\"") "--b" PARTS, "" },
+		{ MULTIPART "b", "--b\r\nContent-Disposition: form-data; filename=\"token\"\r\n\r\nx\r\n--b"
+		    PARTS, "" },
+		{ MULTIPART "c", "--b" PARTS, "signature_missing" },
+		{ MULTIPART, "--b" PARTS, "signature_missing" },
+		{ "multipart/mixed; boundary=b", "--b" PARTS, "signature_missing" },
+		{ MULTIPART "b", "--b" PART("signature", "%1$s") "--b" PART("timestamp", "1") "--b--",
+		    "token_missing" },
+		{ MULTIPART "b", "--b" PART("signature", "%1$s"), "signature_missing" },
+		{ MULTIPART "b", "--b\r\n name=\"signature\"\r\n--b--", "signature_missing" },
+		{ MULTIPART "b", "--b", "signature_missing" },
+		{ MULTIPART "b", "", "signature_missing" },
+	};
+	struct signed_post p;
+	char signature[65], body[1000];
+	const char *at;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		sign(&(struct sample){ SIGNATURE_MAILGUN, "k", NULL, JSON_TYPE, "{}", 0, 0 }, &p);
+		at = strstr(p.body, "\"signature\":\"");
+		assert_non_null(at);
+		(void)snprintf(signature, sizeof(signature), "%.64s", at + 13);
+		(void)snprintf(body, sizeof(body), table[i].format, signature, token);
+		p.post.type = table[i].type;
+		p.post.body = str_of(body);
+		assert_check(p.verifier, &p.post, table[i].check);
+		signature_free(p.verifier);
+	}
+}
+
+static void
 the_latest_tokens_are_remembered_and_the_oldest_forgotten(void **state)
 {
 	struct used_tokens *u = used_tokens_new();
@@ -925,6 +966,7 @@ main(void)
 		cmocka_unit_test(hubspot_signs_its_url_with_some_escapes_undone_or_as_it_is),
 		cmocka_unit_test(a_token_of_mailgun_is_good_for_one_body),
 		cmocka_unit_test(the_signature_in_a_body_is_found_or_named),
+		cmocka_unit_test(the_signature_is_found_among_the_parts_of_a_multipart_body),
 		cmocka_unit_test(the_latest_tokens_are_remembered_and_the_oldest_forgotten),
 	};
 
