@@ -207,8 +207,6 @@ def test_an_unknown_preset_is_told_with_the_nearest_and_all_there_are(tmp_path):
 
 
 def test_sixty_sources_with_all_presets_load_in_a_tenth_of_a_second(tmp_path):
-    if harness.has_asan():
-        pytest.skip("with sanitizers, time says nothing")
     three = {f"{name}-{n}": {"type": "webhook", "preset": name, **more} for n in range(3) for name, more in senders.SETTINGS.items()}
     config = {"public_url": senders.PUBLIC_URL, "sources": three}
     assert len(three) == 60 and check(tmp_path, config)[0] == 0
@@ -217,7 +215,8 @@ def test_sixty_sources_with_all_presets_load_in_a_tenth_of_a_second(tmp_path):
         start = time.monotonic()
         check(tmp_path, config)
         took_s.append(time.monotonic() - start)
-    assert min(took_s) < 0.1, took_s
+    # With sanitizers it takes several times as long, start of the process included.
+    assert min(took_s) < (0.8 if harness.has_asan() else 0.1), took_s
 
 
 def test_a_source_says_otherwise_than_its_preset(daemon):
