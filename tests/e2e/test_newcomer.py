@@ -243,10 +243,10 @@ def files_of_the_source():
     """What people wrote: no objects, no caches, nothing that a build left in the tree."""
     for folder in ("channels", "contrib", "daemon", "schema", "tests"):
         for at, folders, names in os.walk(os.path.join(harness.SOURCE, folder)):
-            folders[:] = [f for f in folders if not f.startswith((".", "__"))]
+            folders[:] = [f for f in folders if not f.startswith((".", "__")) and f != "node_modules"]
             for name in names:
                 path = os.path.join(at, name)
-                is_text = re.search(r"\.(c|h|cc|py|sql|md|in|sh|json|ndjson|sample|dict)$", name)
+                is_text = re.search(r"\.(c|h|cc|js|py|sql|md|in|sh|json|ndjson|sample|dict)$", name)
                 with open(path, "rb") as f:
                     if is_text or f.read(2) == b"#!":
                         yield os.path.relpath(path, harness.SOURCE)
