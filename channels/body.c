@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "io/http_server.h"
 #include "io/inflate.h"
+#include "model/form.h"
 
 enum { MAX_ITEMS = 10000 };
 
@@ -23,24 +24,38 @@ refuse(struct body_refusal *why, int status, const char *check, const char *deta
 
 /* ---- type and coding ---- */
 
-static bool
-is_json_type(struct str type)
-{
-	static const struct str json = STR("+json");
+static const struct body_type {
+	struct str	name;
+	enum body_form	form;
+	bool		is_foreign;	/* nobody writes canonical events so */
+} body_types[] = {
+	{ STR("application/json"), BODY_JSON, false },
+	{ STR("text/json"), BODY_JSON, false },
+	{ STR("application/x-ndjson"), BODY_LINES, false },
+	{ STR("application/jsonl"), BODY_LINES, false },
+	{ STR("text/plain"), BODY_JSON, true },		/* Amazon SNS */
+	{ STR("application/x-www-form-urlencoded"), BODY_FORM, true },
+	{ STR("application/x-www-form-base64-encoded"), BODY_FORM_BASE64, true },
+	{ STR("multipart/form-data"), BODY_MULTIPART, true },
+};
 
-	return str_eq_nocase(type, STR("application/json")) ||
-	    str_eq_nocase(type, STR("text/json")) ||
-	    (type.n > json.n && str_eq_nocase(str_skip(type, type.n - json.n), json));
+/* RFC 6839: whatever ends in +json is JSON. */
+static const struct body_type *
+type_named(struct str name, bool is_foreign)
+{
+	static const struct str suffix = STR("+json");
+
+	for (size_t i = 0; i < sizeof(body_types) / sizeof(body_types[0]); i++)
+		if (str_eq_nocase(name, body_types[i].name) &&
+		    (is_foreign || !body_types[i].is_foreign))
+			return &body_types[i];
+	if (name.n > suffix.n && str_eq_nocase(str_skip(name, name.n - suffix.n), suffix))
+		return &body_types[0];
+	return NULL;
 }
 
-static bool
-is_lines_type(struct str type)
-{
-	return str_eq_nocase(type, STR("application/x-ndjson")) ||
-	    str_eq_nocase(type, STR("application/jsonl"));
-}
-
-/* RFC 8259 8.1: JSON is UTF-8; a label that says otherwise is believed. */
+/* RFC 8259 8.1: JSON is UTF-8; a label that says otherwise is believed.  So are forms; the
+ * parts of a multipart one say it each for itself. */
 static bool
 is_utf8_charset(struct str params)
 {
@@ -59,21 +74,24 @@ is_utf8_charset(struct str params)
 }
 
 static bool
-read_type(struct body *b, struct str header, struct body_refusal *why)
+read_type(struct body *b, struct str header, bool is_foreign, struct body_refusal *why)
 {
-	struct str params = header, type;
+	struct str params = header;
+	const struct body_type *type;
 
 	b->type = STR("application/json");
 	if (header.p == NULL || header.n == 0)
 		return true;
 	b->type = header;
-	type = str_trim(str_cut(&params, ';'));
-	if (!is_json_type(type) && !is_lines_type(type))
-		return refuse(why, 415, "content_type", "Content-Type is application/json, or "
-		    "application/x-ndjson for one event a line");
-	b->form = is_lines_type(type) ? BODY_LINES : BODY_JSON;
-	return is_utf8_charset(params) ||
-	    refuse(why, 415, "charset", "the charset of JSON is UTF-8");
+	type = type_named(str_trim(str_cut(&params, ';')), is_foreign);
+	if (type == NULL)
+		return refuse(why, 415, "content_type", is_foreign ?
+		    "Content-Type is application/json, application/x-ndjson (one document a line), "
+		    "application/x-www-form-urlencoded or multipart/form-data" :
+		    "Content-Type is application/json, or application/x-ndjson for one event a line");
+	b->form = type->form;
+	return b->form == BODY_MULTIPART || is_utf8_charset(params) ||
+	    refuse(why, 415, "charset", "the charset of JSON and of forms is UTF-8");
 }
 
 static bool
@@ -97,13 +115,13 @@ inflate(struct body *b, struct str in, enum inflate_coding coding, size_t max_by
 }
 
 bool
-body_open(struct body *b, const struct http_request *req, size_t max_bytes,
+body_open(struct body *b, const struct http_request *req, size_t max_bytes, bool is_foreign,
     struct body_refusal *why)
 {
 	struct str coding = http_request_header(req, STR("Content-Encoding"));
 
 	*b = (struct body){ .bytes = http_request_body(req) };
-	if (!read_type(b, http_request_header(req, STR("Content-Type")), why))
+	if (!read_type(b, http_request_header(req, STR("Content-Type")), is_foreign, why))
 		return false;
 	if (coding.p == NULL || str_eq_nocase(coding, STR("identity")))
 		return true;
@@ -112,6 +130,14 @@ body_open(struct body *b, const struct http_request *req, size_t max_bytes,
 	if (str_eq_nocase(coding, STR("deflate")))
 		return inflate(b, b->bytes, INFLATE_DEFLATE, max_bytes, why);
 	return refuse(why, 415, "content_encoding", "Content-Encoding is gzip or deflate");
+}
+
+bool
+body_open_kept(struct body *b, struct str type, struct str bytes, bool is_foreign,
+    struct body_refusal *why)
+{
+	*b = (struct body){ .bytes = bytes };
+	return read_type(b, type, is_foreign, why);
 }
 
 void
@@ -174,6 +200,12 @@ split_array(struct str doc, struct body_items *ret, struct body_refusal *why)
 }
 
 bool
+body_is_form(const struct body *b)
+{
+	return b->form != BODY_JSON && b->form != BODY_LINES;
+}
+
+bool
 body_split(const struct body *b, struct body_items *ret, struct body_refusal *why)
 {
 	struct str doc = str_trim(b->bytes);
@@ -182,6 +214,8 @@ body_split(const struct body *b, struct body_items *ret, struct body_refusal *wh
 	*ret = (struct body_items){ 0 };
 	if (b->form == BODY_LINES)
 		return split_lines(b->bytes, ret, why);
+	if (body_is_form(b))
+		return add_item(ret, &room, b->bytes, why);
 	if (doc.n == 0)
 		return refuse(why, 400, "json", "the body is empty");
 	if (doc.p[0] == '[')
@@ -194,4 +228,22 @@ body_items_fini(struct body_items *items)
 {
 	free(items->v);
 	*items = (struct body_items){ 0 };
+}
+
+bool
+body_read_form(const struct body *b, struct json_object **ret, struct body_refusal *why)
+{
+	static const struct { int status; const char *check; } refusals[] = {
+		[FORM_BROKEN] = { 400, "form" },
+		[FORM_TOO_LARGE] = { 413, "form" },
+		[FORM_NO_MEMORY] = { 503, "memory" },
+	};
+	enum form_fate fate;
+	struct err err;
+
+	fate = b->form == BODY_MULTIPART ? form_read_multipart(b->type, b->bytes, ret, &err) :
+	    form_read_urlencoded(b->bytes, b->form == BODY_FORM ? FORM_PERCENT : FORM_BASE64, ret,
+	    &err);
+	return fate == FORM_READ ||
+	    refuse(why, refusals[fate].status, refusals[fate].check, err.text);
 }

@@ -10,11 +10,16 @@
 #include "base/str.h"
 
 struct http_request;
+struct json_object;
 
 /* What a request's body is, and its events as slices of bytes.  Shared by the channel
  * types that take JSON. */
 
-enum body_form { BODY_JSON, BODY_LINES };
+enum body_form {
+	BODY_JSON, BODY_LINES,
+	/* Only where foreign documents are taken. */
+	BODY_FORM, BODY_FORM_BASE64, BODY_MULTIPART,
+};
 
 struct body {
 	enum body_form	 form;
@@ -31,12 +36,16 @@ struct body_refusal {
 };
 
 /* Reads Content-Type and Content-Encoding (gzip, deflate); `max_bytes` bounds the
- * inflated body.  Also after false: body_fini(). */
+ * inflated body.  is_foreign: takes forms, and JSON that is called text/plain.
+ * Also after false: body_fini(). */
 TL_MUST bool	body_open(struct body *b, const struct http_request *req, size_t max_bytes,
+		    bool is_foreign, struct body_refusal *why);
+/* Bytes that were kept, with their Content-Type. */
+TL_MUST bool	body_open_kept(struct body *b, struct str type, struct str bytes, bool is_foreign,
 		    struct body_refusal *why);
 void		body_fini(struct body *b);
 
-/* The events of a body: one JSON value, or the items of an array, or the lines that
+/* The documents of a body: one JSON value, or one form, or the items of an array, or the lines that
  * are not blank. */
 struct body_items {
 	struct str	*v;		/* ours */
@@ -48,5 +57,10 @@ struct body_items {
  * JSON is found when it is read. */
 TL_MUST bool	body_split(const struct body *b, struct body_items *ret, struct body_refusal *why);
 void		body_items_fini(struct body_items *items);
+
+bool		body_is_form(const struct body *b);
+/* The form as JSON, to be freed with json_object_put(). */
+TL_MUST bool	body_read_form(const struct body *b, struct json_object **ret,
+		    struct body_refusal *why);
 
 #endif

@@ -78,10 +78,14 @@ void		channel_release(struct channel *ch);
 bool		channel_within_rate(struct channel *ch, size_t n);
 /* Bookkeeping: what /metrics, /status and the command line tell. */
 void		channel_received(struct channel *ch, size_t nevents);
-/* One event, or the whole request, was not taken: `check` is one fixed word. */
+/* n events are none of ours: they were received, and that is all. */
+void		channel_ignored(struct channel *ch, size_t nevents);
+/* One event, or the whole request, was not taken: `check` is one fixed word.  `url` goes
+ * to the log: the one that was verified, without the values in its query; STR_NONE where
+ * none was. */
 void		channel_rejected(struct channel *ch, const char *check);
 void		channel_refused(struct channel *ch, struct uuid request, int status,
-		    const char *check, size_t bytes);
+		    const char *check, size_t bytes, struct str url);
 /* The end of a request: a letter for each of its events (see request_ring.h). */
 void		channel_answered(struct channel *ch, struct uuid request, int status,
 		    const char *fates, size_t nfates);

@@ -13,11 +13,12 @@
 #include "base/buf.h"
 #include "io/http_server.h"
 #include "io/http_text.h"
+#include "io/request_url.h"
 #include "io/signature.h"
 
-enum { ANSWER_MAX_BYTES = 16 * 1024 * 1024 };
+enum { ANSWER_MAX_BYTES = 16 * 1024 * 1024, SHOWN_MAX_BYTES = 2048 };
 
-enum item_state { ITEM_NONE, ITEM_PENDING, ITEM_FATE, ITEM_REJECTED };
+enum item_state { ITEM_NONE, ITEM_PENDING, ITEM_FATE, ITEM_REJECTED, ITEM_IGNORED };
 
 struct item {
 	struct receipt	 receipt;
@@ -44,6 +45,7 @@ struct post {
 struct tally {
 	size_t	fates[FATE_NKINDS];
 	size_t	rejected;
+	size_t	ignored;
 };
 
 static const struct http_header json_type[] = {
@@ -81,11 +83,13 @@ static const char fate_letters[FATE_NKINDS] = {
 static struct tally
 count(const struct post *p)
 {
-	struct tally t = { { 0 }, 0 };
+	struct tally t = { .rejected = 0 };
 
 	for (size_t i = 0; i < p->n; i++)
 		if (p->items[i].state == ITEM_REJECTED)
 			t.rejected++;
+		else if (p->items[i].state == ITEM_IGNORED)
+			t.ignored++;
 		else
 			t.fates[p->items[i].fate]++;
 	return t;
@@ -162,6 +166,8 @@ put_plural(struct buf *b, const struct post *p, const struct tally *t)
 		put_problem(b, status, "no event could be taken: see rejected");
 	buf_printf(b, "\"logged\":%zu,\"duplicates\":%zu,\"spooled\":0,\"parked\":%zu",
 	    t->fates[FATE_LOGGED], t->fates[FATE_DUPLICATE], t->fates[FATE_PARKED]);
+	if (t->ignored > 0)
+		buf_printf(b, ",\"ignored\":%zu", t->ignored);
 	put_rejected(b, p);
 	put_ids(b, p);
 	put_dedupe(b, p);
@@ -183,7 +189,8 @@ put_single(struct buf *b, const struct post *p)
 static int
 put_answer(struct buf *b, const struct post *p, const struct tally *t)
 {
-	if (p->is_plural)
+	/* One that is ignored has no fate to tell of: the counts say so. */
+	if (p->is_plural || t->ignored > 0)
 		return put_plural(b, p, t);
 	if (t->fates[FATE_UNAVAILABLE] > 0) {
 		buf_text(b, "{");
@@ -211,7 +218,7 @@ tell_host(struct post *p, int status)
 		return;		/* the log has it all the same */
 	for (size_t i = 0; i < p->n; i++)
 		letters[i] = p->items[i].state == ITEM_REJECTED ? 'r' :
-		    fate_letters[p->items[i].fate];
+		    p->items[i].state == ITEM_IGNORED ? 'i' : fate_letters[p->items[i].fate];
 	channel_answered(p->ch, p->id, status, letters, p->n);
 }
 
@@ -346,6 +353,13 @@ post_reject(struct post *p, size_t n, const struct err *why)
 }
 
 void
+post_ignore(struct post *p, size_t n)
+{
+	p->items[n].state = ITEM_IGNORED;
+	channel_ignored(p->ch, 1);
+}
+
+void
 post_finish(struct post *p)
 {
 	p->is_finished = true;
@@ -365,8 +379,23 @@ post_refuse(struct channel *ch, struct http_request *take_req, int status, const
 	};
 
 	channel_refused(ch, http_request_id(take_req), status, check,
-	    http_request_body(take_req).n);
+	    http_request_body(take_req).n, STR_NONE);
 	if (headers == NULL)
 		headers = status == 503 || status == 429 ? retry : status == 405 ? allow : NULL;
 	http_reply_problem(take_req, status, headers, detail);
+}
+
+void
+post_refuse_sender(struct channel *ch, struct http_request *take_req, const char *check,
+    const struct http_header *headers, struct str url)
+{
+	struct buf shown;
+
+	buf_init(&shown, SHOWN_MAX_BYTES);
+	if (url.p != NULL)
+		request_url_shown(url, &shown);
+	channel_refused(ch, http_request_id(take_req), 401, check, http_request_body(take_req).n,
+	    url.p != NULL ? buf_str(&shown) : STR_NONE);
+	buf_fini(&shown);
+	http_reply_problem(take_req, 401, headers, STR("the sender is not known"));
 }

@@ -3,30 +3,27 @@
  * type: webhook.  Software posts events as JSON: canonical ones, or any others with a
  * `map` that says where things stand in them.
  *
- * Order of a request (each step can refuse): method, paused, who sent it (over the raw
- * bytes), rate, type and coding, JSON; then each event for itself.  Who does not know
+ * Order of a request (each step can refuse): handshakes by GET, method, paused, who sent
+ * it (over the raw bytes), handshakes by POST, rate, type and coding, JSON; then each event for itself.  Who does not know
  * the secret learns nothing about the rest.
  */
 #include "channels/channel.h"
 
 #include <stdlib.h>
 
-#include <json-c/json.h>
-
 #include "base/clock.h"
-#include "base/json.h"
-#include "channels/body.h"
+#include "channels/events.h"
+#include "channels/handshake.h"
 #include "channels/post.h"
 #include "io/http_server.h"
+#include "io/request_url.h"
 #include "io/signature.h"
-#include "model/canonical.h"
-#include "model/dedupe.h"
 #include "model/mapping.h"
-#include "model/normalise.h"
 
-enum { ITEM_MAX_DEPTH = 100, TOKEN_MAX_BYTES = 1024 };
+enum { TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
 
 struct webhook_conf {
+	struct str			 preset;	/* merged underneath before we see it */
 	int				 verify;	/* enum signature_scheme */
 	struct str			 header;
 	struct str			 prefix;
@@ -35,21 +32,28 @@ struct webhook_conf {
 	int64_t				 window_ms;
 	struct str			 user;
 	struct conf_texts		 secret;
-	const struct conf_node		*map;
-	const struct conf_node		*translate;
-	const struct conf_node		*require;
+	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
+	bool				 is_keyless;	/* read without its secrets */
+	const struct conf_node		*handshake;
+	struct conf_texts		 verify_token;
+	const struct handshakes		*handshakes;	/* compiled; NULL: none */
 };
 
 struct webhook {
 	struct channel		*ch;		/* the host's, outlives us */
 	const struct webhook_conf *conf;
 	struct signature	*signature;	/* ours */
+	struct signature	*verify_tokens;	/* ours; NULL: no handshake asks for one */
 };
 
 #define AT(field) offsetof(struct webhook_conf, field)
 
 static const struct conf_key webhook_keys[] = {
+	{ "preset", CONF_BASE, AT(preset), .reload = true, .folder = "preset_dir",
+	    .help = "The sender, where it is one of those that touchlog knows: what stands in its "
+	    "file (verify, map and the like) holds wherever the source itself says nothing. map "
+	    "and translate are merged by key; a key without a value takes the preset's away." },
 	{ "verify", CONF_ENUM, AT(verify), .required = true, .reload = true,
 	    .choices = signature_schemes,
 	    .help = "How a sender proves who it is. `none` has to be said: anybody who can reach "
@@ -63,22 +67,37 @@ static const struct conf_key webhook_keys[] = {
 	{ "timestamp_header", CONF_TEXT, AT(timestamp_header), .reload = true,
 	    .help = "The header with the time of signing (seconds or milliseconds since 1970). "
 	    "The signed text is then timestamp, full stop, body." },
-	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 86400000, .def = "5m",
-	    .reload = true, .help = "How far that time may be off, either way." },
+	{ "window", CONF_MS, AT(window_ms), .min = 1000, .max = 172800000,
+	    .reload = true, .help = "How far the time of signing may be off, either way. Default: "
+	    "what the scheme is known for (see SIGNATURES), 5m for hmac." },
 	{ "user", CONF_TEXT, AT(user), .reload = true, .help = "The user name (basic)." },
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
-	{ "map", CONF_TREE, AT(map), .reload = true,
+	{ "handshake", CONF_TREE, AT(handshake), .reload = true,
+	    .help = "What the sender asks before it sends events: a list of `{ method, when, token, "
+	    "answer }`, see HANDSHAKES." },
+	{ "verify_token", CONF_SECRETS, AT(verify_token), .reload = true,
+	    .help = "What the `token` of a handshake has to be, or a list of such." },
+	{ "map", CONF_TREE, AT(nodes.map), .reload = true, .merge_levels = 1,
 	    .help = "Where things stand in a foreign document: a column, `email`, `phone`, "
-	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD` or "
-	    "`attributes.NAME`, and a JSON Pointer (RFC 6901), a constant after `=`, or a list of "
-	    "these, of which the first that is there counts. Without a map, events are canonical." },
-	{ "translate", CONF_TREE, AT(translate), .reload = true,
+	    "`anonymous`, `external.NAMESPACE`, `social.NETWORK`, `customer.FIELD`, `participants` "
+	    "or `attributes.NAME`, and a place: see MAPPING. Without a map, events are canonical." },
+	{ "translate", CONF_TREE, AT(nodes.translate), .reload = true, .merge_levels = 2,
 	    .help = "For a mapped key, their words and ours; a word that is not listed is kept." },
-	{ "require", CONF_TREE, AT(require), .reload = true,
+	{ "require", CONF_TREE, AT(nodes.require), .reload = true,
 	    .help = "Mapped keys without which an event is parked. Default: external_id and kind, "
 	    "where they are mapped." },
+	{ "each", CONF_TREE, AT(nodes.each), .reload = true,
+	    .help = "The list of events within a document: a place, or a list of places, each within "
+	    "what the one before it found. A lone object counts as a list of one." },
+	{ "when", CONF_TREE, AT(nodes.when), .reload = true,
+	    .help = "Which events are ours: places, and what has to stand there: a text, a list of "
+	    "texts, `yes` (it is there), `no` (it is not) or `{ match: REGEX }`. All must hold. "
+	    "Others are answered as if they were, and counted as ignored." },
+	{ "items", CONF_TREE, AT(nodes.items), .reload = true, .is_parts = true,
+	    .help = "Several kinds of event: a list of `{ each, when, map, translate, require }`. The "
+	    "source's own are what they share; the first kind that takes an event has it." },
 	{ 0 },
 };
 
@@ -93,7 +112,33 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 		.header = w->header, .prefix = w->prefix, .timestamp_header = w->timestamp_header,
 		.window_ms = w->window_ms, .user = w->user,
 		.secrets = w->secret.v, .nsecrets = w->secret.n,
+		.is_keyless = w->is_keyless,
 	};
+}
+
+static const struct conf_node *
+first_of(const struct map_nodes *n)
+{
+	return n->each != NULL ? n->each : n->when != NULL ? n->when :
+	    n->translate != NULL ? n->translate : n->require;
+}
+
+static void
+check_handshake(struct conf *c, const struct conf_node *node, struct webhook_conf *w)
+{
+	if (w->handshake != NULL) {
+		w->handshakes = handshakes_compile(c, w->handshake);
+		if (w->handshakes == NULL)
+			return;
+	}
+	if (handshakes_have_token(w->handshakes) && w->verify_token.n == 0)
+		conf_complain(c, node, "verify_token: is required: the handshake asks for a token");
+	if (!handshakes_have_token(w->handshakes) && w->verify_token.n > 0)
+		conf_complain(c, conf_find(node, "verify_token"),
+		    "verify_token: no handshake of this source asks for a token");
+	for (size_t i = 0; i < w->verify_token.n; i++)
+		if (w->verify_token.v[i].n == 0)
+			conf_complain(c, conf_find(node, "verify_token"), "verify_token: it is empty");
 }
 
 static void
@@ -104,16 +149,18 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 	struct signature *s;
 	struct err err;
 
+	w->is_keyless = !conf_has_secrets(c);
 	signature_settings(w, &settings);
 	s = signature_new(&settings, &err);
 	if (s == NULL)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
-	if (w->map != NULL)
-		w->mapping = mapping_compile(c, w->map, w->translate, w->require);
-	else if (w->translate != NULL || w->require != NULL)
-		conf_complain(c, w->translate != NULL ? w->translate : w->require,
-		    "translate and require go with map: events without a map are canonical");
+	check_handshake(c, node, w);
+	if (w->nodes.map != NULL || w->nodes.items != NULL)
+		w->mapping = mapping_compile(c, &w->nodes);
+	else if (first_of(&w->nodes) != NULL)
+		conf_complain(c, first_of(&w->nodes), "each, when, translate and require go with "
+		    "map: events without a map are canonical");
 }
 
 static bool
@@ -137,7 +184,12 @@ webhook_new(struct channel *ch, struct err *err)
 	w->conf = channel_conf(ch);
 	signature_settings(w->conf, &settings);
 	w->signature = signature_new(&settings, err);
-	return w->signature != NULL;
+	if (w->signature == NULL || w->conf->verify_token.n == 0)
+		return w->signature != NULL;
+	settings = (struct signature_conf){ .scheme = SIGNATURE_TOKEN,
+	    .secrets = w->conf->verify_token.v, .nsecrets = w->conf->verify_token.n };
+	w->verify_tokens = signature_new(&settings, err);
+	return w->verify_tokens != NULL;
 }
 
 static void
@@ -148,160 +200,11 @@ webhook_free(struct channel *ch)
 	if (w == NULL)
 		return;
 	signature_free(w->signature);
+	signature_free(w->verify_tokens);
 	free(w);
 }
 
-/* ---- one event ---- */
-
-/* Document -> draft -> interaction, by the map or as a canonical event. */
-static bool
-read_event(const struct webhook *w, struct json_object *doc, const struct item_origin *o,
-    struct arena *a, struct draft *d, struct interaction *ret, struct err *err)
-{
-	if (w->conf->mapping != NULL ? !mapping_run(w->conf->mapping, doc, a, d, err) :
-	    !draft_init(d, a, err) || !canonical_read(doc, d, err))
-		return false;
-	return normalise(channel_source(w->ch), d, o, a, ret, err);
-}
-
-/* The key under which an event that does not fit is parked: its own where it can be
- * known, so that the same event parked twice is parked once. */
-static void
-fill_parking(const struct webhook *w, const struct draft *d, const struct item_origin *o,
-    struct parking *ret)
-{
-	const struct source *s = channel_source(w->ch);
-	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
-	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
-	    .id = o->id };
-	bool has_none;
-
-	*ret = (struct parking){ .id = o->id, .source = s->name, .raw = o->raw,
-	    .content_type = o->content_type };
-	ret->key = dedupe_key(s, &facts, &has_none);
-	if (has_none)
-		ret->key = dedupe_body_key(s, o->raw);
-}
-
-/* A canonical event that does not fit is its sender's to mend; a mapped one's sender
- * knows nothing of our map, so the event is kept until the map is mended. */
-static void
-submit_event(const struct webhook *w, struct post *p, size_t n, struct json_object *doc,
-    const struct item_origin *o)
-{
-	static struct arena arena;	/* kept: most events fit its first block */
-	struct interaction i;
-	struct parking parking;
-	struct draft d = { 0 };
-	struct err err;
-
-	if (read_event(w, doc, o, &arena, &d, &i, &err)) {
-		post_submit(p, n, &i);
-	} else if (w->conf->mapping == NULL || err.kind != ERR_INPUT) {
-		post_reject(p, n, &err);
-	} else {
-		fill_parking(w, &d, o, &parking);
-		parking.reason = str_of(err.text);
-		post_park(p, n, &parking);
-	}
-	arena_reset(&arena);
-}
-
 /* ---- a request ---- */
-
-/* One request while its events are read. */
-struct reading {
-	struct webhook		*w;
-	struct http_request	*req;
-	struct body		 body;
-	struct body_items	 items;
-	struct json_object	**docs;		/* ours: by item; NULL with its error */
-	struct err		*errors;	/* ours: by item */
-	bool			*is_read;	/* ours: by item */
-};
-
-static void
-reading_fini(struct reading *r)
-{
-	for (size_t i = 0; i < r->items.n && r->docs != NULL; i++)
-		json_object_put(r->docs[i]);
-	free(r->docs);
-	free(r->errors);
-	free(r->is_read);
-	body_items_fini(&r->items);
-	body_fini(&r->body);
-}
-
-/* All items are parsed before the first is submitted: an array that is not JSON
- * throughout is no array.  A line, or an item that is JSON but cannot be stored,
- * fails alone. */
-static bool
-parse_items(struct reading *r, struct body_refusal *why)
-{
-	bool is_whole = r->body.form == BODY_JSON;
-
-	r->docs = calloc(r->items.n + 1, sizeof(struct json_object *));
-	r->errors = calloc(r->items.n + 1, sizeof(*r->errors));
-	r->is_read = calloc(r->items.n + 1, sizeof(*r->is_read));
-	if (r->docs == NULL || r->errors == NULL || r->is_read == NULL) {
-		*why = (struct body_refusal){ 503, "memory", "out of memory" };
-		return false;
-	}
-	for (size_t i = 0; i < r->items.n; i++) {
-		struct json_scan scan;
-
-		r->is_read[i] = json_scan(r->items.v[i], &scan, &r->errors[i]) &&
-		    json_parse_scanned(r->items.v[i], &scan, ITEM_MAX_DEPTH, &r->docs[i],
-		    &r->errors[i]);
-		if (r->is_read[i] || scan.fault == JSON_UNFIT || !is_whole)
-			continue;
-		why->status = 400;
-		why->check = "json";
-		if (r->items.is_plural)
-			(void)err_in(&r->errors[i], "item %zu", i);
-		(void)snprintf(why->detail, sizeof(why->detail), "%s", r->errors[i].text);
-		return false;
-	}
-	return true;
-}
-
-static void
-submit_items(struct reading *r)
-{
-	struct str key = http_request_header(r->req, STR("Idempotency-Key"));
-	struct post *p = post_new(r->w->ch, r->req, r->items.n, r->items.is_plural);
-
-	if (p == NULL)
-		return;
-	for (size_t i = 0; i < r->items.n; i++) {
-		const struct item_origin o = { .id = post_id(p, i), .index = (uint32_t)i,
-		    .idempotency_key = key, .raw = r->items.v[i], .payload = r->items.v[i],
-		    .content_type = STR("application/json") };
-
-		if (r->is_read[i])
-			submit_event(r->w, p, i, r->docs[i], &o);
-		else
-			post_reject(p, i, &r->errors[i]);
-	}
-	post_finish(p);
-}
-
-static void
-take_body(struct webhook *w, struct http_request *req)
-{
-	struct reading r = { .w = w, .req = req };
-	struct body_refusal why;
-
-	if (!body_open(&r.body, req, (size_t)channel_source(w->ch)->max_body, &why) ||
-	    !body_split(&r.body, &r.items, &why) || !parse_items(&r, &why))
-		post_refuse(w->ch, req, why.status, why.check, NULL, str_of(why.detail));
-	else if (!channel_within_rate(w->ch, r.items.n))
-		post_refuse(w->ch, req, 429, "rate", NULL,
-		    STR("more events than this source may send"));
-	else
-		submit_items(&r);
-	reading_fini(&r);
-}
 
 /* The token may stand behind the source's path: /in/{source}/{token}, with its odd
  * characters percent-encoded (RFC 3986 2.1).  false: a bad escape, or too long. */
@@ -332,60 +235,64 @@ path_token(struct str rest, char *room, size_t size, struct str *ret)
 	return true;
 }
 
-static void
-webhook_request(struct channel *ch, struct http_request *req, struct str rest)
+/* Who sent it?  false: the request was answered. */
+static bool
+admit(struct webhook *w, struct http_request *req, struct str rest, struct str token)
 {
 	static const struct http_header challenge[2][2] = {
 		{ { STR("WWW-Authenticate"), STR("Bearer") }, { STR_NONE, STR_NONE } },
 		{ { STR("WWW-Authenticate"), STR("Basic realm=\"touchlog\"") },
 		    { STR_NONE, STR_NONE } },
 	};
+	const struct source *s = channel_source(w->ch);
+	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
+	struct signature_request sender = { .m = http_request_message(req),
+	    .body = http_request_body(req), .path_token = token, .now_us = clock_now_us() };
+	const char *check;
+	struct buf url;
+	bool ok;
+
+	buf_init(&url, URL_MAX_BYTES);
+	if (signature_needs_url(w->signature) &&
+	    request_url(&rules, sender.m, http_request_peer(req), rest, &url))
+		sender.url = buf_str(&url);
+	ok = signature_verify(w->signature, &sender, &check);
+	if (!ok)
+		post_refuse_sender(w->ch, req, check,
+		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
+		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL, sender.url);
+	buf_fini(&url);
+	return ok;
+}
+
+static void
+webhook_request(struct channel *ch, struct http_request *req, struct str rest)
+{
 	struct webhook *w = channel_priv(ch);
-	const struct http_message *m = http_request_message(req);
+	bool is_post = str_eq(http_request_message(req)->method, STR("POST"));
 	char room[TOKEN_MAX_BYTES];
 	struct str token;
-	const char *check;
 
 	if (!path_token(rest, room, sizeof(room), &token) ||
 	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
 		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
-	else if (!str_eq(m->method, STR("POST")))
+	else if (!is_post && handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
+		return;
+	else if (!is_post)
 		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
 	else if (channel_source(ch)->paused)
 		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (!signature_verify(w->signature, m, http_request_body(req), token, clock_now_us(),
-	    &check))
-		post_refuse(ch, req, 401, check,
-		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
-		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL,
-		    STR("the sender is not known"));
-	else
-		take_body(w, req);
+	else if (admit(w, req, rest, token) &&
+	    !handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
+		events_take(ch, w->conf->mapping, req);
 }
 
 static bool
 webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, struct err *err)
 {
-	struct webhook *w = channel_priv(ch);
-	const struct item_origin o = { .id = p->id, .raw = p->raw, .payload = p->raw,
-	    .content_type = p->content_type };
-	struct arena arena = { 0 };
-	struct json_object *doc = NULL;
-	struct interaction i;
-	struct draft d;
-	bool ok = json_parse(p->raw, ITEM_MAX_DEPTH, &doc, err) &&
-	    read_event(w, doc, &o, &arena, &d, &i, err);
+	const struct webhook *w = channel_priv(ch);
 
-	if (ok) {
-		/* Without an id of its own, the key of its first coming: that may have
-		 * been its request's Idempotency-Key. */
-		if (i.text[COL_EXTERNAL_ID].p == NULL)
-			i.key = p->key;
-		ok = channel_submit(ch, &i, r, err);
-	}
-	json_object_put(doc);
-	arena_fini(&arena);
-	return ok;
+	return events_replay(ch, w->conf->mapping, p, r, err);
 }
 
 const struct channel_ops channel_webhook = {

@@ -39,6 +39,10 @@ add_line(struct conf *c, struct conf_lines *l, struct str text)
 {
 	struct str copy;
 
+	/* A file that several entries build on is judged with each of them. */
+	for (size_t i = 0; i < l->n; i++)
+		if (str_eq(str_of(l->v[i]), text))
+			return;
 	if (l->n >= CONF_LINES_MAX)
 		return;
 	if (l->n == CONF_LINES_MAX - 1)
@@ -132,6 +136,18 @@ conf_arena(struct conf *c)
 	return &c->arena;
 }
 
+bool
+conf_defer(struct conf *c, void (*fn)(void *arg), void *arg)
+{
+	struct conf_deferred *d = conf_mem(c, sizeof(*d));
+
+	if (d == NULL)
+		return false;
+	*d = (struct conf_deferred){ fn, arg, c->deferred };
+	c->deferred = d;
+	return true;
+}
+
 static struct conf *
 load(const char *path, const struct conf_key *keys, void *out, bool skips_secrets)
 {
@@ -144,7 +160,7 @@ load(const char *path, const struct conf_key *keys, void *out, bool skips_secret
 	c->path = conf_copy(c, str_of(path)).p;
 	if (c->path != NULL)
 		c->root = conf_read_files(c, keys);
-	if (c->root != NULL)
+	if (c->root != NULL && keys != NULL)
 		conf_fill(c, keys, c->root, out);
 	if (c->no_memory) {
 		conf_free(c);
@@ -165,6 +181,18 @@ conf_load_without_secrets(const char *path, const struct conf_key *keys, void *o
 	return load(path, keys, out, true);
 }
 
+struct conf *
+conf_load_tree(const char *path)
+{
+	return load(path, NULL, NULL, true);
+}
+
+bool
+conf_has_secrets(const struct conf *c)
+{
+	return !c->skips_secrets;
+}
+
 const struct conf_node *
 conf_root(const struct conf *c)
 {
@@ -176,6 +204,8 @@ conf_free(struct conf *c)
 {
 	if (c == NULL)
 		return;
+	for (struct conf_deferred *d = c->deferred; d != NULL; d = d->next)
+		d->fn(d->arg);
 	free(c->errors.v);
 	free(c->warnings.v);
 	arena_fini(&c->arena);

@@ -18,7 +18,11 @@
  * the file, merges further files: blocks and named maps grow together, anything else
  * that is given twice is an error that names both places.  Anchors and aliases work;
  * tags do not.  `key:` without a value is an empty map where a map is wanted, unset
- * where a tree is, and an error elsewhere. */
+ * where a tree is, and an error elsewhere.
+ *
+ * A row of type BASE lets an entry of a NAMED map build on another file: FOLDER/NAME.yaml
+ * is a map of the same keys, and it is filled in wherever the entry itself says nothing.
+ * A required key may stand in either.  Each such file is read once. */
 
 struct conf;			/* one loaded configuration: documents, arena, errors */
 struct conf_node;		/* a place in it; lives as long as its conf */
@@ -36,6 +40,7 @@ enum conf_type {
 	CONF_BLOCK,		/* struct that stands at offset, described by keys */
 	CONF_NAMED,		/* struct conf_named_list: a map keyed by name */
 	CONF_TREE,		/* const struct conf_node *: compiled by the owner; NULL unset */
+	CONF_BASE,		/* struct str: the name of a file that is merged underneath */
 };
 
 struct conf_texts {
@@ -56,6 +61,7 @@ struct conf_named {
 	void				*common;	/* the row's keys */
 	const struct conf_variant	*variant;	/* NULL without variants */
 	void				*own;		/* the variant's keys */
+	struct str			 base;		/* what its BASE key names; .p NULL: none */
 };
 
 struct conf_named_list {
@@ -81,6 +87,13 @@ struct conf_key {
 	size_t				 size;		/* NAMED: of the common struct */
 	/* NAMED: the n-th variant, NULL behind the last; NULL: no variants. */
 	const struct conf_variant	*(*variant)(size_t n);
+	const char			*folder;	/* BASE: the key at the top that names it */
+	/* TREE: how many levels of its maps are merged with those of a base, entry by
+	 * entry; 0: an entry's own replaces the base's. */
+	unsigned			 merge_levels;
+	/* TREE: a list of maps of these same keys.  Where a base gives it, what the entry
+	 * itself says is merged into each of them as it is into the base. */
+	bool				 is_parts;
 	const char			*help;		/* full sentences */
 };
 
@@ -92,9 +105,16 @@ TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, vo
  * whose user may not be allowed to read them. */
 TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct conf_key *keys,
 			    void *out);
+/* A file, with what it includes, as a tree and by no rows: look at conf_root(). */
+TL_MUST struct conf	*conf_load_tree(const char *path);
 void			 conf_free(struct conf *c);	/* accepts NULL */
 /* Memory that lives as long as the conf. */
 struct arena		*conf_arena(struct conf *c);
+/* fn(arg) is called when the conf is freed: for what an owner compiled that is not memory
+ * of the arena.  false when memory is out: not called. */
+TL_MUST bool		 conf_defer(struct conf *c, void (*fn)(void *arg), void *arg);
+/* False when it was loaded without them. */
+bool			 conf_has_secrets(const struct conf *c);
 /* The whole file as a tree; NULL when it could not be read. */
 const struct conf_node	*conf_root(const struct conf *c);
 

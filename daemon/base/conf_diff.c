@@ -47,6 +47,7 @@ same_value(const struct conf_key *row, const void *was, const void *is)
 
 	switch (row->type) {
 	case CONF_TEXT:
+	case CONF_BASE:
 		return same_text(was, is);
 	case CONF_TEXTS:
 	case CONF_SECRETS:

@@ -114,6 +114,14 @@ read_before(const struct conf *c, const struct conf_file *f)
 }
 
 static struct conf_node *
+parse_bytes(struct conf *c, struct conf_file *f, struct str text)
+{
+	if (str_starts(text, STR("\xef\xbb\xbf")))
+		text = str_skip(text, 3);
+	return is_clean_text(c, f, text) ? conf_parse(c, f, text) : NULL;
+}
+
+static struct conf_node *
 parse_file(struct conf *c, struct conf_file *f)
 {
 	struct conf_node *root = NULL;
@@ -126,14 +134,9 @@ parse_file(struct conf *c, struct conf_file *f)
 	} else if (read_before(c, f) != NULL) {
 		complain_file(c, f, "is read already; include each file once");
 	} else {
-		struct str text = buf_str(&bytes);
-
 		*c->files_end = f;
 		c->files_end = &f->next;
-		if (str_starts(text, STR("\xef\xbb\xbf")))
-			text = str_skip(text, 3);
-		if (is_clean_text(c, f, text))
-			root = conf_parse(c, f, text);
+		root = parse_bytes(c, f, buf_str(&bytes));
 	}
 	buf_fini(&bytes);
 	return root;
@@ -245,6 +248,17 @@ include_all(struct parts *p, const struct conf_node *n, int depth)
 		include_glob(p, n->pairs[i].value, depth);
 }
 
+static bool
+holds_map(struct conf *c, const struct conf_node *root)
+{
+	if (root->kind == CONF_IS_MAP)
+		return true;
+	c->is_partial = true;
+	conf_complain(c, root, "the file holds %s; a map (\"key: value\") is wanted",
+	    conf_kind_name(root));
+	return false;
+}
+
 static void
 read_file(struct parts *p, const char *path, const struct conf_node *place, int depth)
 {
@@ -261,14 +275,8 @@ read_file(struct parts *p, const char *path, const struct conf_node *place, int 
 		return;
 	}
 	map = parse_file(p->c, f);
-	if (map == NULL || map->kind == CONF_IS_NULL)
+	if (map == NULL || map->kind == CONF_IS_NULL || !holds_map(p->c, map))
 		return;
-	if (map->kind != CONF_IS_MAP) {
-		p->c->is_partial = true;
-		conf_complain(p->c, map, "the file holds %s; a map (\"key: value\") is wanted",
-		    conf_kind_name(map));
-		return;
-	}
 	include = take_include(map);
 	if (add_part(p, map))
 		include_all(p, include, depth);
@@ -294,4 +302,28 @@ conf_read_files(struct conf *c, const struct conf_key *keys)
 			root->pairs[root->n++] = part->map->pairs[i];
 	conf_settle(c, keys, root);
 	return root;
+}
+
+const struct conf_node *
+conf_read_map(struct conf *c, const char *path, const struct conf_node *place)
+{
+	struct conf_file *f = conf_mem(c, sizeof(*f));
+	const struct conf_node *map = NULL;
+	bool was_partial = c->is_partial, is_whole;
+	struct buf bytes;
+	const char *why;
+
+	if (f == NULL || (f->path = conf_copy(c, str_of(path)).p) == NULL)
+		return NULL;
+	f->place = place;
+	c->is_partial = false;
+	buf_init(&bytes, CONF_FILE_MAX_BYTES);
+	if (!read_bytes(f, &bytes, &why))
+		complain_file(c, f, why);
+	else
+		map = parse_bytes(c, f, buf_str(&bytes));
+	buf_fini(&bytes);
+	is_whole = !c->is_partial && map != NULL && holds_map(c, map);
+	c->is_partial = was_partial;
+	return is_whole ? map : NULL;
 }

@@ -18,6 +18,7 @@ struct entry {			/* a map and the rows that may stand in it */
 	const struct conf_node	*place;		/* where what is missing is missing */
 	bool			 has_type;	/* the key `type` is no row */
 	bool			 any_key;	/* the type is wrong: which keys, nobody knows */
+	bool			 is_partial;	/* what it builds on could not be read */
 };
 
 static size_t
@@ -153,7 +154,7 @@ fill_entry(struct conf_walk *w, struct entry *e)
 	for (size_t i = 0; i < conf_count(e->node); i++)
 		fill_pair(w, e, &e->node->pairs[i]);
 	/* What is missing may stand in the part that could not be read. */
-	for (size_t t = 0; t < e->ntables && !w->c->is_partial; t++)
+	for (size_t t = 0; t < e->ntables && !w->c->is_partial && !e->is_partial; t++)
 		for (const struct conf_key *row = e->tables[t].keys;
 		    row != NULL && row->name != NULL; row++)
 			complain_missing(w, e, row);
@@ -228,6 +229,30 @@ select_variant(struct conf_walk *w, const struct conf_key *row, const struct con
 	return v;
 }
 
+/* Merges what the entry builds on under it.  false after a complaint: the base could
+ * not be read, so nobody knows what is missing. */
+static bool
+take_base(struct conf_walk *w, struct entry *e, struct conf_named *named)
+{
+	const struct conf_key *tables[TABLES_MAX];
+	const struct conf_key *row = NULL;
+	const struct conf_node *node;
+
+	for (size_t t = 0; t < e->ntables; t++) {
+		tables[t] = e->tables[t].keys;
+		if (row == NULL)
+			row = conf_base_row(tables[t]);
+	}
+	if (row == NULL)
+		return true;
+	node = conf_on_base(w, row, tables, e->ntables, e->node);
+	if (node == NULL)
+		return false;
+	named->base = conf_text(conf_find(node, row->name));
+	named->node = e->node = node;
+	return true;
+}
+
 static void
 fill_one(struct conf_walk *w, const struct conf_key *row, const struct conf_pair *pair,
     struct conf_named *named)
@@ -251,7 +276,11 @@ fill_one(struct conf_walk *w, const struct conf_key *row, const struct conf_pair
 		e.tables[e.ntables++] = (struct table){ named->variant->keys, named->own };
 	for (size_t t = 0; t < e.ntables; t++)
 		set_defaults(w, &e.tables[t]);
+	e.is_partial = !take_base(w, &e, named);
 	fill_entry(w, &e);
+	/* An entry that is half known is not judged as a whole. */
+	if (e.is_partial)
+		named->variant = NULL;
 }
 
 static void
@@ -279,7 +308,7 @@ fill_named(struct conf_walk *w, const struct conf_key *row, const struct conf_no
 void
 conf_fill(struct conf *c, const struct conf_key *keys, const struct conf_node *root, void *out)
 {
-	struct conf_walk w = { .c = c };
+	struct conf_walk w = { .c = c, .keys = keys };
 	struct entry e = { .tables = { { keys, out } }, .ntables = 1, .node = root, .place = root };
 
 	buf_init(&w.path, 4096);

@@ -51,17 +51,31 @@ struct conf_node {
 	size_t			 n;
 };
 
+struct conf_base {		/* a file that entries build on, read once */
+	const char		*path;
+	const struct conf_node	*map;	/* NULL: it could not be read, which was said */
+	struct conf_base	*next;
+};
+
 struct conf_lines {
 	const char	**v;		/* ours; the texts are the arena's */
 	size_t		  n, room;
 };
 
+struct conf_deferred {
+	void			(*fn)(void *arg);
+	void			*arg;
+	struct conf_deferred	*next;
+};
+
 struct conf {
 	struct arena		 arena;
+	struct conf_deferred	*deferred;	/* newest first */
 	const char		*path;
 	const struct conf_node	*root;		/* NULL: nothing could be read */
 	struct conf_file	*files, **files_end;
 	size_t			 nfiles;
+	struct conf_base	*bases;
 	struct conf_lines	 errors, warnings;
 	bool			 is_partial;	/* something could not be read */
 	bool			 skips_secrets;
@@ -81,6 +95,10 @@ struct conf_node	*conf_parse(struct conf *c, struct conf_file *file, struct str 
 /* Reads the file and all it includes and merges them by the rows.  Never NULL unless
  * memory is out. */
 const struct conf_node	*conf_read_files(struct conf *c, const struct conf_key *keys);
+/* One file that includes none.  NULL after a complaint, at `place`.  Does not set
+ * is_partial: what was read besides is whole. */
+const struct conf_node	*conf_read_map(struct conf *c, const char *path,
+	    const struct conf_node *place);
 
 /* ---- conf_tree.c ---- */
 /* Drops every pair of the map whose key stood there before.  Where a row of `keys`
@@ -100,6 +118,7 @@ const struct conf_node *conf_default_node(struct conf *c, const struct conf_key 
 /* ---- conf_leaf.c ---- */
 struct conf_walk {		/* rows and tree, side by side */
 	struct conf	*c;
+	const struct conf_key *keys;	/* the topmost rows */
 	struct buf	 path;		/* of the setting at hand: "sources.shop" */
 };
 
@@ -120,6 +139,17 @@ void	conf_suggest(struct conf_walk *w, const struct conf_node *n, const char *wh
 	    const char *(*name)(void *, size_t), void *arg);
 /* "a, b, c" */
 void	conf_add_names(struct buf *out, const char *(*name)(void *, size_t), void *arg);
+
+/* The folder of the file that names it: a relative path counts from there. */
+char	*conf_folder_of(struct conf *c, const struct conf_node *n);
+
+/* ---- conf_base.c ---- */
+/* The row of type BASE among these; NULL: there is none. */
+const struct conf_key *conf_base_row(const struct conf_key *keys);
+/* The entry with what it builds on merged underneath; the entry itself when it names
+ * nothing.  NULL after a complaint. */
+const struct conf_node *conf_on_base(struct conf_walk *w, const struct conf_key *row,
+	    const struct conf_key *const *tables, size_t ntables, const struct conf_node *entry);
 
 /* ---- conf_values.c ---- */
 struct conf_secret {

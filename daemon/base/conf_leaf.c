@@ -202,8 +202,8 @@ read_text(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 }
 
 /* A relative file counts from the folder of the file that names it. */
-static char *
-folder_of(struct conf *c, const struct conf_node *n)
+char *
+conf_folder_of(struct conf *c, const struct conf_node *n)
 {
 	const char *path = n->file != NULL ? n->file->path : c->path;
 	struct str copy = conf_copy(c, str_of(path));
@@ -223,7 +223,7 @@ read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 		*ret = STR("(this secret was not read)");
 		return true;
 	}
-	if (!conf_secret_in(&w->c->arena, folder_of(w->c, n), n->text, &secret)) {
+	if (!conf_secret_in(&w->c->arena, conf_folder_of(w->c, n), n->text, &secret)) {
 		conf_wrong(w, n, "%s", secret.why);
 		return false;
 	}
@@ -284,4 +284,5 @@ conf_fill_fn *const conf_fill_leaf[] = {
 	[CONF_FLAGS] = fill_flags,
 	[CONF_SECRETS] = fill_secrets,
 	[CONF_TREE] = fill_tree,
+	[CONF_BASE] = fill_text,
 };

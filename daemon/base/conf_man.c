@@ -17,6 +17,7 @@ static const char *const type_names[] = {
 	[CONF_BLOCK] = "map",
 	[CONF_NAMED] = "map keyed by name",
 	[CONF_TREE] = "map, list or text",
+	[CONF_BASE] = "name",
 };
 
 static void

@@ -224,6 +224,13 @@ schema_tree(struct buf *out, const struct conf_key *row)
 	(void)row;
 }
 
+static void
+schema_base(struct buf *out, const struct conf_key *row)
+{
+	(void)row;
+	buf_text(out, ",\"type\":\"string\",\"minLength\":1");
+}
+
 static void (*const schema[])(struct buf *, const struct conf_key *) = {
 	[CONF_BOOL] = schema_bool,
 	[CONF_INT] = schema_int,
@@ -237,6 +244,7 @@ static void (*const schema[])(struct buf *, const struct conf_key *) = {
 	[CONF_BLOCK] = schema_block,
 	[CONF_NAMED] = schema_named,
 	[CONF_TREE] = schema_tree,
+	[CONF_BASE] = schema_base,
 };
 
 static void
@@ -284,6 +292,26 @@ required_names(struct buf *out, const struct conf_key *keys, const char *comma)
 	return comma;
 }
 
+/* What is required may stand in the file that an entry builds on instead. */
+static void
+schema_required(struct buf *out, const struct conf_key *common, const struct conf_key *own)
+{
+	const struct conf_key *base = conf_base_row(common);
+	const char *comma;
+
+	if (base == NULL)
+		base = conf_base_row(own);
+	buf_text(out, base != NULL ? ",\"anyOf\":[{\"required\":[" : ",\"required\":[");
+	comma = required_names(out, common, "");
+	(void)required_names(out, own, comma);
+	buf_text(out, "]");
+	if (base != NULL) {
+		buf_text(out, "},{\"required\":[");
+		buf_json(out, str_of(base->name));
+		buf_text(out, "]}]");
+	}
+}
+
 /* The members of a schema of one map; `type` is a key of its own when not NULL. */
 static void
 schema_map(struct buf *out, const struct conf_key *common, const struct conf_key *own,
@@ -300,10 +328,8 @@ schema_map(struct buf *out, const struct conf_key *common, const struct conf_key
 	}
 	comma = schema_rows(out, common, comma);
 	(void)schema_rows(out, own, comma);
-	buf_text(out, "},\"additionalProperties\":false,\"required\":[");
-	comma = required_names(out, common, "");
-	(void)required_names(out, own, comma);
-	buf_text(out, "]");
+	buf_text(out, "},\"additionalProperties\":false");
+	schema_required(out, common, own);
 }
 
 void

@@ -276,6 +276,26 @@ unescape(char *name)
 	return true;
 }
 
+/* "name=text" */
+static bool
+read_filter(struct arena *a, const char *name, struct json_pointer_step *step)
+{
+	const char *at = strchr(name, '=');
+
+	if (at == NULL || at == name)
+		return true;
+	step->member = arena_text(a, (struct str){ name, (size_t)(at - name) });
+	step->wanted = str_of(at + 1);
+	if (step->member == NULL)
+		return false;
+	for (char *p = step->member; *p != '\0'; p++)
+		if (*p == '/') {
+			*p = '\0';
+			step->nmore++;
+		}
+	return true;
+}
+
 bool
 json_pointer_compile(struct arena *a, struct str text, struct json_pointer *ret, struct err *err)
 {
@@ -304,30 +324,12 @@ json_pointer_compile(struct arena *a, struct str text, struct json_pointer *ret,
 			    "in a JSON Pointer ~ is written ~0 and a slash in a name ~1");
 		step->name = name;
 		step->is_index = parse_index(piece, &step->index);
+		step->is_any = str_eq(piece, STR("*"));
+		if (!read_filter(a, name, step))
+			return err_set(err, ERR_RETRY, "out of memory");
 	}
 	*ret = p;
 	return true;
-}
-
-struct json_object *
-json_pointer_find(const struct json_pointer *p, struct json_object *root, bool *ret_found)
-{
-	*ret_found = false;
-	for (size_t i = 0; i < p->n; i++) {
-		const struct json_pointer_step *step = &p->v[i];
-
-		if (json_object_is_type(root, json_type_object)) {
-			if (!json_object_object_get_ex(root, step->name, &root))
-				return NULL;
-		} else if (json_object_is_type(root, json_type_array) && step->is_index &&
-		    step->index < json_object_array_length(root)) {
-			root = json_object_array_get_idx(root, step->index);
-		} else {
-			return NULL;
-		}
-	}
-	*ret_found = true;
-	return root;
 }
 
 /* ---- scalars ---- */
@@ -357,4 +359,68 @@ json_text(struct json_object *o, struct str *ret)
 		ret->n = n;
 		return ret->p != NULL;
 	}
+}
+
+/* ---- looking up ---- */
+
+static bool
+is_wanted(const struct json_pointer_step *step, struct json_object *item)
+{
+	const char *name = step->member;
+	struct str text;
+
+	if (step->is_any)
+		return true;
+	for (size_t i = 0; i <= step->nmore; i++, name += strlen(name) + 1)
+		if (!json_object_is_type(item, json_type_object) ||
+		    !json_object_object_get_ex(item, name, &item))
+			return false;
+	return json_text(item, &text) && str_eq(text, step->wanted);
+}
+
+bool
+json_pointer_each(const struct json_pointer *p, struct json_object *root,
+    bool (*visit)(void *arg, struct json_object *o), void *arg)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct json_pointer_step *step = &p->v[i];
+		const struct json_pointer rest = { p->v + i + 1, p->n - i - 1 };
+		bool is_list = json_object_is_type(root, json_type_array);
+		size_t n = is_list ? json_object_array_length(root) : 0;
+
+		if (json_object_is_type(root, json_type_object)) {
+			if (!json_object_object_get_ex(root, step->name, &root))
+				return false;
+		} else if (step->is_index && step->index < n) {
+			root = json_object_array_get_idx(root, step->index);
+		} else if (step->is_any || step->member != NULL) {
+			for (size_t k = 0; k < n && k < JSON_POINTER_MAX_ITEMS; k++) {
+				struct json_object *item = json_object_array_get_idx(root, k);
+
+				if (is_wanted(step, item) &&
+				    json_pointer_each(&rest, item, visit, arg))
+					return true;
+			}
+			return false;
+		} else {
+			return false;
+		}
+	}
+	return visit(arg, root);
+}
+
+static bool
+take_first(void *arg, struct json_object *o)
+{
+	*(struct json_object **)arg = o;
+	return true;
+}
+
+struct json_object *
+json_pointer_find(const struct json_pointer *p, struct json_object *root, bool *ret_found)
+{
+	struct json_object *found = NULL;
+
+	*ret_found = json_pointer_each(p, root, take_first, &found);
+	return found;
 }

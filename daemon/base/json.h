@@ -65,12 +65,21 @@ TL_MUST bool json_items_begin(struct json_items *it, struct str doc);
  * JSON_ERROR: the array is broken; err (ERR_INPUT) says where.  It stays so. */
 TL_MUST enum json_step json_items_next(struct json_items *it, struct str *ret, struct err *err);
 
-/* ---- RFC 6901 ---- */
+/* ---- RFC 6901, and in arrays a little more ----
+ * A step into an array is an index; or "*", each of its items; or "name=text", each item
+ * whose member of that name is that text; "a~1b=text" looks at b of its member a.  In an
+ * object all of these are names. */
 struct json_pointer_step {
 	const char	*name;		/* the member of an object */
 	size_t		 index;		/* the item of an array */
 	bool		 is_index;
+	bool		 is_any;	/* * */
+	char		*member;	/* name=text; NULL: it has no "=" */
+	size_t		 nmore;		/* names behind it, each after a NUL */
+	struct str	 wanted;
 };
+
+enum { JSON_POINTER_MAX_ITEMS = 1000 };	/* looked at by one step into one array */
 
 struct json_pointer {
 	struct json_pointer_step	*v;	/* the arena's */
@@ -80,7 +89,11 @@ struct json_pointer {
 /* Pointer text, "" or "/a/b~1c/0".  ERR_CONFIG on a bad one. */
 TL_MUST bool json_pointer_compile(struct arena *a, struct str text, struct json_pointer *ret,
     struct err *err);
-/* The value there, borrowed; NULL with *ret_found true is the value null. */
+/* Calls visit with each value there, borrowed (NULL is the value null), in order, until
+ * it returns true.  Returns whether it did. */
+bool json_pointer_each(const struct json_pointer *p, struct json_object *root,
+    bool (*visit)(void *arg, struct json_object *o), void *arg);
+/* The first of them; NULL with *ret_found true is the value null. */
 struct json_object *json_pointer_find(const struct json_pointer *p, struct json_object *root,
     bool *ret_found);
 

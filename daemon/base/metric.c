@@ -51,6 +51,8 @@ static const struct family families[METRIC_NIDS] = {
 	    "Events that were kept among the parked, with the reason." },
 	[METRIC_REJECTED] = { "touchlog_events_rejected_total", COUNTER, { "source", "reason" },
 	    NULL, "Events that did not fit and were given back to their sender." },
+	[METRIC_IGNORED] = { "touchlog_events_ignored_total", COUNTER, { "source" }, NULL,
+	    "Events that are not ours, since no `when` of the source takes them." },
 	[METRIC_REFUSED] = { "touchlog_requests_refused_total", COUNTER, { "source", "reason" },
 	    NULL, "Requests that were refused before any event was read from them." },
 	[METRIC_UNAVAILABLE] = { "touchlog_events_unavailable_total", COUNTER, { "source" }, NULL,

@@ -19,6 +19,7 @@ enum metric_id {
 	METRIC_DUPLICATES,		/* source */
 	METRIC_PARKED,			/* source */
 	METRIC_REJECTED,		/* source, reason */
+	METRIC_IGNORED,			/* source */
 	METRIC_REFUSED,			/* source, reason */
 	METRIC_UNAVAILABLE,		/* source */
 	METRIC_LAST_SUCCESS_AGE,	/* source */

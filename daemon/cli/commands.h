@@ -3,7 +3,7 @@
 #define TL_CLI_COMMANDS_H
 
 /* One line for each command: the only symbol of its file. */
-extern const struct command command_customer, command_migrate, command_parked, command_show,
-    command_source, command_tail, command_trace;
+extern const struct command command_customer, command_inject, command_migrate,
+    command_parked, command_show, command_source, command_tail, command_trace;
 
 #endif

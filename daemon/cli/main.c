@@ -24,6 +24,7 @@ enum { TEXT_MAX_BYTES = 64 * 1024, LINE_MAX_BYTES = 4096 };
 
 static const struct command *const commands[] = {
 	&command_customer,
+	&command_inject,
 	&command_migrate,
 	&command_parked,
 	&command_show,

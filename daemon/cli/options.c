@@ -48,7 +48,8 @@ read_time(struct str s, int64_t *ret_us)
 static bool
 read_value(const struct option_row *row, const char *text, void *out)
 {
-	union { char *byte; bool *flag; const char **text; int64_t *num; } at = { .byte = out };
+	union { char *byte; bool *flag; const char **text; struct option_texts *texts;
+	    int64_t *num; } at = { .byte = out };
 	struct str s = str_of(text);
 	int64_t n;
 
@@ -59,6 +60,11 @@ read_value(const struct option_row *row, const char *text, void *out)
 		return true;
 	case OPTION_TEXT:
 		*at.text = text;
+		return true;
+	case OPTION_TEXTS:
+		if (at.texts->n == OPTION_TEXTS_MAX)
+			return false;
+		at.texts->v[at.texts->n++] = text;
 		return true;
 	case OPTION_INT:
 		return str_to_i64(s, row->min, row->max, at.num);
@@ -84,6 +90,9 @@ complain(const struct option_row *row, const char *text)
 	case OPTION_MS:
 		cli_note("--%s: %s is no time from %lldms to %lldms, such as 2s", row->name, text,
 		    (long long)row->min, (long long)row->max);
+		break;
+	case OPTION_TEXTS:
+		cli_note("--%s: it is given more than %d times", row->name, OPTION_TEXTS_MAX);
 		break;
 	default:
 		cli_note("--%s: %s is no time, such as 2026-11-24T18:00:00Z, 2026-11-24 or 36h "

@@ -17,9 +17,17 @@ struct verb;
 enum option_type {
 	OPTION_SWITCH,		/* bool */
 	OPTION_TEXT,		/* const char *; NULL unless given */
+	OPTION_TEXTS,		/* struct option_texts: it may be given several times */
 	OPTION_INT,		/* int64_t within min..max */
 	OPTION_MS,		/* int64_t within min..max: 200ms 2s 5m */
 	OPTION_TIME,		/* int64_t, microseconds since 1970; 0 unless given */
+};
+
+enum { OPTION_TEXTS_MAX = 16 };
+
+struct option_texts {
+	const char	*v[OPTION_TEXTS_MAX];
+	size_t		 n;
 };
 
 struct option_row {

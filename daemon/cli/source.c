@@ -10,14 +10,15 @@
 #include "edge/config.h"
 
 static const struct table_column list_columns[] = {
-	{ "NAME", COLUMN_TEXT }, { "TYPE", COLUMN_TEXT }, { "RECEIVED", COLUMN_NUMBER },
+	{ "NAME", COLUMN_TEXT }, { "TYPE", COLUMN_TEXT }, { "PRESET", COLUMN_TEXT },
+	{ "RECEIVED", COLUMN_NUMBER },
 	{ "LOGGED", COLUMN_NUMBER }, { "DUPLICATES", COLUMN_NUMBER }, { "PARKED", COLUMN_NUMBER },
-	{ "REJECTED", COLUMN_NUMBER }, { "REFUSED", COLUMN_NUMBER },
+	{ "REJECTED", COLUMN_NUMBER }, { "IGNORED", COLUMN_NUMBER }, { "REFUSED", COLUMN_NUMBER },
 	{ "LAST SUCCESS", COLUMN_TIME }, { NULL, COLUMN_TEXT },
 };
 
 static const char *const counts[] = { "received", "logged", "duplicates", "parked", "rejected",
-    "refused" };
+    "ignored", "refused" };
 
 enum { NCOUNTS = sizeof(counts) / sizeof(counts[0]) };
 
@@ -57,6 +58,7 @@ add_source(struct table *t, struct json_object *source)
 {
 	table_add(t, str_of(ops_text(source, "name")));
 	table_add(t, str_of(ops_text(source, "type")));
+	table_add(t, text_or_none(ops_text(source, "preset")));
 	for (size_t i = 0; i < NCOUNTS; i++)
 		table_add_number(t, ops_number(source, counts[i]));
 	table_add(t, text_or_none(ops_text(source, "last_success")));
@@ -109,6 +111,10 @@ list_config(const struct cli *cli, const struct config *c)
 		json_object_array_add(all, o);
 		table_add(t, s->name);
 		table_add(t, str_of(s->variant->name));
+		if (s->base.p != NULL)
+			json_object_object_add(o, "preset",
+			    json_object_new_string_len(s->base.p, (int)s->base.n));
+		table_add(t, s->base);
 		for (size_t k = 0; k < NCOUNTS + 1; k++)
 			table_add(t, STR_NONE);
 	}

@@ -220,6 +220,7 @@ fate_of(char letter)
 	static const struct { char letter; const char *words; } fates[] = {
 		{ 'l', "logged" }, { 'd', "duplicate of an event logged before" },
 		{ 'p', "parked" }, { 'r', "rejected: its sender was told what to mend" },
+		{ 'i', "ignored: no `when` of the source takes it" },
 		{ 'u', "not taken: its sender was told to send it again" },
 	};
 

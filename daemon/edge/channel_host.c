@@ -40,8 +40,8 @@ struct refusal {
 /* What is remembered of a source, under its name. */
 struct source_record {
 	TAILQ_ENTRY(source_record) in_list;
-	uint64_t		 received, rejected, refused;
-	struct metric		*received_metric;	/* the table's */
+	uint64_t		 received, rejected, ignored, refused;
+	struct metric		*received_metric, *ignored_metric;	/* the table's */
 	struct refusal		 refusals[NREFUSALS];
 	size_t			 next_refusal;
 	int64_t			 bucket_us;	/* when the rate bucket was last filled */
@@ -161,6 +161,7 @@ channel_new(struct channel_host *h, struct generation *g, const struct conf_name
 	if (ch->record != NULL) {
 		/* Got each time: a source that was removed comes back to the page thereby. */
 		ch->record->received_metric = metric_get(METRIC_RECEIVED, ch->record->name, NULL);
+		ch->record->ignored_metric = metric_get(METRIC_IGNORED, ch->record->name, NULL);
 		ch->queue = intake_queue(h->intake, ch->record->name);
 	}
 	g->nchannels++;
@@ -338,13 +339,18 @@ put_source(struct buf *out, const struct channel *ch)
 	intake_queue_counts(ch->queue, &n);
 	buf_text(out, "{\"name\":");
 	buf_json(out, ch->source->name);
+	if (ch->source->preset.p != NULL) {
+		buf_text(out, ",\"preset\":");
+		buf_json(out, ch->source->preset);
+	}
 	buf_printf(out, ",\"type\":\"%s\",\"paused\":%s,\"received\":%llu,\"logged\":%llu,"
-	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"refused\":%llu,"
-	    "\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,
+	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"ignored\":%llu,"
+	    "\"refused\":%llu,\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,
 	    ch->source->paused ? "true" : "false", (unsigned long long)r->received,
 	    (unsigned long long)n.logged, (unsigned long long)n.duplicates,
 	    (unsigned long long)n.parked, (unsigned long long)r->rejected,
-	    (unsigned long long)r->refused, (unsigned long long)n.unavailable, n.waiting);
+	    (unsigned long long)r->ignored, (unsigned long long)r->refused,
+	    (unsigned long long)n.unavailable, n.waiting);
 	put_time(out, "last_success", n.last_success_us);
 	put_refusals(out, r);
 	buf_text(out, "}");
@@ -440,6 +446,13 @@ channel_received(struct channel *ch, size_t nevents)
 }
 
 void
+channel_ignored(struct channel *ch, size_t nevents)
+{
+	ch->record->ignored += nevents;
+	metric_add(ch->record->ignored_metric, nevents);
+}
+
+void
 channel_rejected(struct channel *ch, const char *check)
 {
 	ch->record->rejected++;
@@ -464,7 +477,7 @@ may_log(struct channel_host *h)
 
 void
 channel_refused(struct channel *ch, struct uuid request, int status, const char *check,
-    size_t bytes)
+    size_t bytes, struct str url)
 {
 	struct source_record *r = ch->record;
 	char id[UUID_TEXT_SIZE];
@@ -479,6 +492,7 @@ channel_refused(struct channel *ch, struct uuid request, int status, const char 
 	uuid_text(request, id);
 	log_warn("request_refused", F_TEXT("source", r->name), F_TEXT("check", check),
 	    F_TEXT("request", id), F_NUM("bytes", bytes),
+	    F_STR(url.p != NULL ? "url" : NULL, url),
 	    F_NUM("lines_dropped", ch->host->log_dropped));
 	ch->host->log_dropped = 0;
 }

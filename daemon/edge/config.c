@@ -10,10 +10,13 @@
 
 #include <libpq-fe.h>
 
+#include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
 #include "io/http_server.h"
 #include "io/pg_conn.h"
+#include "io/request_url.h"
+#include "model/zone.h"
 
 enum { MAX_TYPES = 32 };
 
@@ -76,6 +79,8 @@ static const struct conf_key source_keys[] = {
 	    .help = "The brand, if several are logged." },
 	{ "region", CONF_TEXT, OF_SOURCE(region), .reload = true,
 	    .help = "ISO country (NL) by which telephone numbers without a + are read." },
+	{ "time_zone", CONF_TEXT, OF_SOURCE(time_zone), .reload = true,
+	    .help = "The time zone (Europe/Amsterdam) of mapped times that tell none; else UTC." },
 	{ "identities", CONF_ENUM, OF_SOURCE(identities), .reload = true, .def = "by_type",
 	    .choices = identities_names,
 	    .help = "Whether its e-mail addresses and external ids prove who somebody is (strong) "
@@ -99,6 +104,9 @@ static const struct conf_key source_keys[] = {
 	    .def = "1MiB", .reload = true, .help = "The largest body, also when unpacked: 413." },
 	{ "paused", CONF_BOOL, OF_SOURCE(paused), .def = "no", .reload = true,
 	    .help = "Answers 503, so that senders keep their events." },
+	{ "public_url", CONF_TEXT, OF_SOURCE(own_public_url), .reload = true,
+	    .help = "The URL that its sender was given, for schemes that sign it. With a path it is "
+	    "the whole of it and stands for /in/NAME; else as the setting of all sources." },
 	{ "was", CONF_TEXTS, OF_SOURCE(was), .reload = true,
 	    .help = "Its former name, or names, oldest first: what was logged under them still "
 	    "counts for duplicates." },
@@ -126,6 +134,12 @@ const struct conf_key config_keys[] = {
 	{ "strong_kinds", CONF_FLAGS, OF_CONFIG(strong), .reload = true,
 	    .def = "[external, email]", .choices = identity_rank_names,
 	    .help = "Kinds of identity that prove who somebody is, from a strong source." },
+	{ "public_url", CONF_TEXT, OF_CONFIG(public_url), .reload = true,
+	    .help = "What senders put in front of /in/NAME, such as https://log.example.com. Some "
+	    "sign it. Without it, what trusted_proxies say, else http and the request's Host." },
+	{ "trusted_proxies", CONF_TEXTS, OF_CONFIG(proxies), .reload = true,
+	    .help = "Addresses and networks (10.0.0.0/8, ::1) of the proxies in front of the "
+	    "listeners: their X-Forwarded-Proto and X-Forwarded-Host are believed." },
 	{ "user", CONF_TEXT, OF_CONFIG(user),
 	    .help = "Started as root, the daemon becomes this user once its ports are open." },
 	{ "database", CONF_BLOCK, OF_CONFIG(database), .keys = database_keys,
@@ -137,6 +151,9 @@ const struct conf_key config_keys[] = {
 	    .size = sizeof(struct source), .variant = source_type,
 	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
 	    "by a reload." },
+	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
+	    .def = TOUCHLOG_PRESETDIR,
+	    .help = "The folder of the presets, NAME.yaml each." },
 	{ "batch_max", CONF_INT, OF_CONFIG(batch_max), .min = 1, .max = 10000, .def = "1000",
 	    .help = "Events in one transaction." },
 	{ "batch_max_bytes", CONF_SIZE, OF_CONFIG(batch_max_bytes), .min = 65536,
@@ -195,10 +212,47 @@ check_own(struct config *c)
 		    "own: entry %zu is not an address, @domain or +number", bad + 1);
 }
 
+static void
+check_proxies(struct config *c)
+{
+	size_t bad = 0;
+
+	c->proxy_set = net_set_new(conf_arena(c->conf), c->proxies.v, c->proxies.n, &bad);
+	if (c->proxy_set == NULL && bad < c->proxies.n)
+		conf_complain(c->conf, conf_find(conf_root(c->conf), "trusted_proxies"),
+		    "trusted_proxies: entry %zu is no address and no network such as 10.0.0.0/8",
+		    bad + 1);
+}
+
+/* STR_NONE: it is not set, or was complained about. */
+static struct str
+check_public_url(struct config *c, const struct conf_node *at, struct str text)
+{
+	struct str url;
+
+	if (text.p == NULL)
+		return STR_NONE;
+	if (public_url_read(text, &url))
+		return url;
+	conf_complain(c->conf, conf_find(at, "public_url"), "public_url: http:// or https://, a "
+	    "host and perhaps a path are wanted, such as https://log.example.com");
+	return STR_NONE;
+}
+
 static bool
 is_region(struct str s)
 {
 	return s.n == 2 && s.p[0] >= 'A' && s.p[0] <= 'Z' && s.p[1] >= 'A' && s.p[1] <= 'Z';
+}
+
+static bool
+has_path(struct str url)
+{
+	size_t slashes = 0;
+
+	for (size_t i = 0; i < url.n; i++)
+		slashes += url.p[i] == '/';
+	return slashes > 2;		/* those behind the scheme */
 }
 
 /* Derives what the rows do not say directly. */
@@ -213,7 +267,13 @@ complete_source(struct config *c, struct conf_named *named, const struct channel
 	if (conf_find(named->node, "direction") == NULL)
 		s->direction = -1;
 	s->name = named->name;
+	s->preset = named->base;
 	s->key_name = s->was.n > 0 ? s->was.v[0] : named->name;
+	s->proxies = c->proxy_set;
+	s->public_url = check_public_url(c, named->node, s->own_public_url);
+	s->public_url_is_whole = has_path(s->public_url);
+	if (s->own_public_url.p == NULL)
+		s->public_url = c->public_url;
 	s->rules.own = c->own_set;
 	s->rules.region = s->region.p;
 	s->rules.strong_ranks = c->strong;
@@ -225,12 +285,16 @@ static void
 check_source(struct config *c, struct conf_named *named)
 {
 	struct source *s = named->common;
+	struct err err;
 
 	if (named->variant == NULL)
 		return;		/* its type is unknown: reported already */
 	if (s->region.p != NULL && !is_region(s->region))
 		conf_complain(c->conf, conf_find(named->node, "region"),
 		    "region: an ISO country in capitals is wanted, such as NL");
+	if (s->time_zone.p != NULL && !zone_open(c->conf, s->time_zone, &s->zone, &err))
+		conf_complain(c->conf, conf_find(named->node, "time_zone"), "time_zone: %s",
+		    err.text);
 	for (size_t i = 0; channels[i] != NULL; i++) {
 		if (channels[i]->name != named->variant->name)
 			continue;
@@ -291,6 +355,8 @@ judge(struct config *c)
 	check_own(c);
 	for (size_t i = 0; i < c->listeners.n; i++)
 		check_listener(c, &c->listeners.v[i]);
+	check_proxies(c);
+	c->public_url = check_public_url(c, conf_root(c->conf), c->public_url);
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);

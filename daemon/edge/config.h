@@ -34,6 +34,10 @@ struct config {
 	struct database_conf	 database;
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
+	struct str		 preset_dir;
+	struct str		 public_url;	/* as written */
+	struct conf_texts	 proxies;
+	const struct net_set	*proxy_set;
 	struct conf_texts	 own;
 	const struct own_set	*own_set;
 	unsigned		 strong;	/* bit per enum identity_rank */

@@ -135,7 +135,7 @@ on_refused(void *owner, const struct http_message *m, struct uuid id, int status
 
 	(void)why;
 	if (ch != NULL)
-		channel_refused(ch, id, status, check_of(status), 0);
+		channel_refused(ch, id, status, check_of(status), 0, STR_NONE);
 }
 
 static const struct http_server_ops server_ops = {

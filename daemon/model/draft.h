@@ -54,6 +54,7 @@ struct draft_party {
 struct draft {
 	struct arena		*arena;		/* the caller's, outlives us */
 	struct str		 column[COL_NCOLUMNS];	/* text; .p NULL: not there */
+	struct str		 place[COL_NCOLUMNS];	/* where it stood, for complaints; or none */
 	struct draft_party	*parties;	/* [0] is the customer, who is always there */
 	size_t			 nparties;
 	size_t			 room_parties;

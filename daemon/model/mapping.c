@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a mapping: a foreign document -> a draft.
- *
- * What is null or an empty text counts as not being there: senders write both for what
- * they do not know, and the next source of a list shall have its turn. */
-#include "model/mapping.h"
-
-#include <stdlib.h>
-
+/* Runs a mapping: an item of a foreign document -> a draft. */
 #include <json-c/json.h>
 
 #include "base/buf.h"
@@ -17,79 +10,33 @@ enum {
 	KEY_SHOWN_BYTES = 45,		/* two of them are what err_in() has room for */
 };
 
-/* What a source gave: a value of the document, or a text (a constant, or translated). */
-struct value {
-	struct json_object	*json;		/* borrowed; NULL: text */
-	struct str		 text;		/* of scalars; .p NULL for an object or array */
-	const struct map_source	*from;
-};
-
 struct run {
 	struct draft			 draft;
-	struct buf			 json;	/* the attribute that is being written */
+	struct place_context		 context;
+	size_t				 party;	/* of the draft: whom identities are of */
+	struct buf			 json;	/* ours: the attribute that is being written */
+	struct buf			 objects;	/* ours: a list that is one's value */
 	const struct map_target		*last;	/* its latest leaf; NULL: none is open */
 };
 
-int
-map_compare(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-size_t
-map_common(const struct map_target *a, const struct map_target *b)
-{
-	size_t n = 0;
-
-	while (n < a->npath && n < b->npath && str_eq(a->path[n], b->path[n]))
-		n++;
-	return n;
-}
-
-static bool
-look_up(const struct map_source *s, struct json_object *doc, struct value *ret)
-{
-	bool is_found = false;
-
-	*ret = (struct value){ .text = s->text, .from = s };
-	if (s->is_constant)
-		return true;
-	ret->json = json_pointer_find(&s->pointer, doc, &is_found);
-	if (!is_found || ret->json == NULL)
-		return false;
-	if (!json_text(ret->json, &ret->text)) {
-		ret->text = STR_NONE;
-		return true;
-	}
-	return ret->text.n > 0;
-}
-
-static int
-compare_word(const void *key, const void *word)
-{
-	return map_compare(*(const struct str *)key, ((const struct map_word *)word)->from);
-}
-
-/* A value that the table does not know is kept. */
+/* A value that the tables do not know is kept. */
 static void
-translate(const struct map_instruction *in, struct value *v)
+translate(const struct map_instruction *in, struct place_value *v)
 {
-	const struct map_word *w;
+	const struct place_word *w = NULL;
 
-	if (in->nwords == 0 || v->text.p == NULL)
-		return;
-	w = bsearch(&v->text, in->words, in->nwords, sizeof(*in->words), compare_word);
+	for (size_t i = 0; w == NULL && i < sizeof(in->words) / sizeof(in->words[0]); i++)
+		if (in->words[i] != NULL)
+			w = place_find_word(in->words[i], v->text);
 	if (w == NULL)
 		return;
 	v->json = NULL;
+	v->is_json = false;
 	v->text = w->to;
 }
 
 static bool
-needs_text(const struct value *v, struct err *err)
+needs_text(const struct place_value *v, struct err *err)
 {
 	if (v->text.p != NULL)
 		return true;
@@ -98,11 +45,15 @@ needs_text(const struct value *v, struct err *err)
 }
 
 static void
-write_json(struct buf *b, const struct value *v)
+write_json(struct buf *b, const struct place_value *v)
 {
 	size_t n;
 	const char *text;
 
+	if (v->json == NULL && v->is_json) {
+		buf_str_add(b, v->text);
+		return;
+	}
 	if (v->json == NULL) {
 		buf_json(b, v->text);
 		return;
@@ -126,30 +77,34 @@ keep_json(struct run *r, struct str *ret, struct err *err)
 }
 
 static bool
-put_column(struct run *r, const struct map_target *t, const struct value *v, struct err *err)
+put_column(struct run *r, const struct map_target *t, const struct place_value *v, struct err *err)
 {
 	if (!needs_text(v, err))
 		return false;
 	r->draft.column[t->column] = v->text;
+	r->draft.place[t->column] = v->from;
+	if (t->column == COL_CURRENCY)
+		r->context.currency = v->text;
 	return true;
 }
 
 static bool
-put_identity(struct run *r, const struct map_target *t, const struct value *v, struct err *err)
+put_identity(struct run *r, const struct map_target *t, const struct place_value *v,
+    struct err *err)
 {
 	return needs_text(v, err) &&
-	    draft_add_identity(&r->draft.parties[0], t->name, v->text, err);
+	    draft_add_identity(&r->draft.parties[r->party], t->name, v->text, err);
 }
 
 static bool
-put_profile(struct run *r, const struct map_target *t, const struct value *v, struct err *err)
+put_profile(struct run *r, const struct map_target *t, const struct place_value *v, struct err *err)
 {
 	struct str json;
 
 	buf_clear(&r->json);
 	write_json(&r->json, v);
 	return keep_json(r, &json, err) &&
-	    draft_add_field(&r->draft.parties[0], t->name, json, err);
+	    draft_add_field(&r->draft.parties[r->party], t->name, json, err);
 }
 
 /* Closes what is open of the attribute and gives it to the draft. */
@@ -172,7 +127,8 @@ end_attribute(struct run *r, struct err *err)
 }
 
 static bool
-put_attribute(struct run *r, const struct map_target *t, const struct value *v, struct err *err)
+put_attribute(struct run *r, const struct map_target *t, const struct place_value *v,
+    struct err *err)
 {
 	size_t common = r->last != NULL ? map_common(r->last, t) : 0;
 
@@ -198,13 +154,33 @@ put_attribute(struct run *r, const struct map_target *t, const struct value *v, 
 	return true;
 }
 
+static bool
+put_role(struct run *r, const struct map_target *t, const struct place_value *v, struct err *err)
+{
+	(void)t;
+	if (!needs_text(v, err))
+		return false;
+	r->draft.parties[r->party].role = v->text;
+	return true;
+}
+
 static bool (*const put[MAP_NKINDS])(struct run *, const struct map_target *,
-    const struct value *, struct err *) = {
+    const struct place_value *, struct err *) = {
 	[MAP_COLUMN] = put_column,
 	[MAP_IDENTITY] = put_identity,
 	[MAP_PROFILE] = put_profile,
+	[MAP_ROLE] = put_role,
 	[MAP_ATTRIBUTE] = put_attribute,
 };
+
+/* ---- one instruction ---- */
+
+static bool
+blame(const struct map_instruction *in, struct str from, struct err *err)
+{
+	return err_in(err, "%.*s (%.*s)", STR_ARG(str_prefix_utf8(in->key, KEY_SHOWN_BYTES)),
+	    STR_ARG(str_prefix_utf8(from, KEY_SHOWN_BYTES)));
+}
 
 static bool
 miss(const struct map_instruction *in, struct err *err)
@@ -213,41 +189,183 @@ miss(const struct map_instruction *in, struct err *err)
 		return true;
 	return err_set(err, ERR_INPUT, "%.*s: there is nothing at %.*s%s, and it is required",
 	    STR_ARG(str_prefix_utf8(in->key, KEY_SHOWN_BYTES)),
-	    STR_ARG(str_prefix_utf8(in->sources[0].text, KEY_SHOWN_BYTES)),
-	    in->nsources > 1 ? " or the other places" : "");
+	    STR_ARG(str_prefix_utf8(in->place != NULL ? place_text(in->place) : STR("its lists"),
+	    KEY_SHOWN_BYTES)), in->place != NULL && place_is_list(in->place) ?
+	    " or the other places" : "");
+}
+
+/* The value, translated.  What was translated to nothing is not there. */
+static enum place_fate
+find_value(struct run *r, const struct map_instruction *in, const struct place_scope *scope,
+    struct place_value *ret, struct err *err)
+{
+	enum place_fate fate = place_find(&r->context, in->place, scope, ret, err);
+
+	if (fate == PLACE_FAULT)
+		(void)blame(in, ret->from, err);
+	if (fate != PLACE_FOUND)
+		return fate;
+	translate(in, ret);
+	return ret->text.p != NULL && ret->text.n == 0 ? PLACE_ABSENT : PLACE_FOUND;
 }
 
 static bool
-run_one(struct run *r, const struct map_instruction *in, struct json_object *doc, struct err *err)
+run_value(struct run *r, const struct map_instruction *in, const struct place_scope *scope,
+    struct err *err)
 {
-	struct value v;
-	size_t i = 0;
+	struct place_value v;
 
-	while (i < in->nsources && !look_up(&in->sources[i], doc, &v))
-		i++;
-	if (i == in->nsources)
+	switch (find_value(r, in, scope, &v, err)) {
+	case PLACE_ABSENT:
 		return miss(in, err);
-	translate(in, &v);
-	if (v.text.p != NULL && v.text.n == 0)
-		return miss(in, err);
-	if (put[in->target.kind](r, &in->target, &v, err))
-		return true;
-	return err_in(err, "%.*s (%.*s)", STR_ARG(str_prefix_utf8(in->key, KEY_SHOWN_BYTES)),
-	    STR_ARG(str_prefix_utf8(v.from->text, KEY_SHOWN_BYTES)));
+	case PLACE_FAULT:
+		return false;
+	case PLACE_FOUND:
+		break;
+	}
+	return put[in->target.kind](r, &in->target, &v, err) || blame(in, v.from, err);
 }
+
+/* ---- lists within the item ---- */
+
+/* The items of one list, each given to `run` in a scope of its own. */
+static bool
+each_item(struct run *r, const struct map_instruction *in, const struct map_list *list,
+    const struct place_scope *scope, bool (*run)(struct run *, const struct map_instruction *,
+    const struct map_list *, const struct place_scope *, struct err *), struct err *err)
+{
+	struct place_scope inner = { .outer = scope };
+	struct place_value v;
+	enum place_fate fate;
+	bool is_list;
+	size_t n;
+
+	if (list->each == NULL)
+		return run(r, in, list, scope, err);
+	fate = place_find(&r->context, list->each, scope, &v, err);
+	if (fate == PLACE_FAULT)
+		return blame(in, v.from, err);
+	is_list = fate == PLACE_FOUND && json_object_is_type(v.json, json_type_array);
+	n = is_list ? json_object_array_length(v.json) : fate == PLACE_FOUND;
+	for (size_t i = 0; i < n; i++) {
+		inner.at = is_list ? json_object_array_get_idx(v.json, i) : v.json;
+		if (!run(r, in, list, &inner, err))
+			return false;
+	}
+	return true;
+}
+
+/* More than a draft holds are not worth losing the rest of it. */
+static bool
+add_participant(struct run *r, const struct map_instruction *in, const struct map_list *list,
+    const struct place_scope *scope, struct err *err)
+{
+	struct draft_party *party;
+	bool ok = true;
+
+	(void)in;
+	if (r->draft.nparties == DRAFT_MAX_PARTIES)
+		return true;
+	if (!draft_add_party(&r->draft, STR("participant"), &party, err))
+		return false;
+	r->party = r->draft.nparties - 1;
+	for (size_t i = 0; ok && i < list->n; i++)
+		ok = run_value(r, &list->v[i], scope, err);
+	r->party = 0;
+	return ok || err_in(err, "participants");
+}
+
+static bool
+run_participants(struct run *r, const struct map_instruction *in,
+    const struct place_scope *scope, struct err *err)
+{
+	size_t before = r->draft.nparties;
+
+	for (size_t i = 0; i < in->nlists; i++)
+		if (!each_item(r, in, &in->lists[i], scope, add_participant, err))
+			return false;
+	return r->draft.nparties > before || miss(in, err);
+}
+
+static bool
+add_object(struct run *r, const struct map_instruction *in, const struct map_list *list,
+    const struct place_scope *scope, struct err *err)
+{
+	const char *comma = "{";
+
+	buf_text(&r->objects, r->objects.n > 1 ? "," : "");
+	for (size_t i = 0; i < list->n; i++) {
+		struct place_value v;
+
+		switch (find_value(r, &list->v[i], scope, &v, err)) {
+		case PLACE_FAULT:
+			return err_in(err, "%.*s", STR_ARG(str_prefix_utf8(in->key, KEY_SHOWN_BYTES)));
+		case PLACE_ABSENT:
+			continue;
+		case PLACE_FOUND:
+			break;
+		}
+		buf_text(&r->objects, comma);
+		buf_json(&r->objects, list->v[i].key);
+		buf_text(&r->objects, ":");
+		write_json(&r->objects, &v);
+		comma = ",";
+	}
+	buf_text(&r->objects, comma[0] == '{' ? "{}" : "}");
+	return true;
+}
+
+static bool
+run_objects(struct run *r, const struct map_instruction *in, const struct place_scope *scope,
+    struct err *err)
+{
+	struct place_value v = { .is_json = true };
+
+	buf_clear(&r->objects);
+	buf_text(&r->objects, "[");
+	if (!each_item(r, in, &in->lists[0], scope, add_object, err))
+		return false;
+	if (r->objects.n == 1)
+		return miss(in, err);
+	buf_text(&r->objects, "]");
+	if (!buf_ok(&r->objects))
+		return err_set(err, ERR_INPUT, "%.*s: is larger than %d bytes",
+		    STR_ARG(str_prefix_utf8(in->key, KEY_SHOWN_BYTES)), ATTRIBUTE_MAX_BYTES);
+	v.text = buf_str(&r->objects);
+	return put_attribute(r, &in->target, &v, err);
+}
+
+static bool
+run_attribute(struct run *r, const struct map_instruction *in, const struct place_scope *scope,
+    struct err *err)
+{
+	return in->place != NULL ? run_value(r, in, scope, err) : run_objects(r, in, scope, err);
+}
+
+static bool (*const run_by_kind[MAP_NKINDS])(struct run *, const struct map_instruction *,
+    const struct place_scope *, struct err *) = {
+	[MAP_COLUMN] = run_value,
+	[MAP_IDENTITY] = run_value,
+	[MAP_PROFILE] = run_value,
+	[MAP_PARTICIPANTS] = run_participants,
+	[MAP_ATTRIBUTE] = run_attribute,
+};
+
+/* ---- the whole ---- */
 
 /* Goes on behind what does not fit: the rest may hold the external_id by which the
  * document is known when it comes again. */
 static bool
-run_all(struct run *r, const struct mapping *m, struct json_object *doc, struct err *err)
+run_all(struct run *r, const struct map_item *item, struct err *err)
 {
+	const struct map_kind *k = item->kind;
 	bool fits = true;
 	struct err other;
 
-	for (size_t i = 0; i < m->n; i++) {
+	for (size_t i = 0; i < k->n; i++) {
 		struct err *why = fits ? err : &other;	/* the first is told */
 
-		if (run_one(r, &m->v[i], doc, why))
+		if (run_by_kind[k->v[i].target.kind](r, &k->v[i], &item->scope->place, why))
 			continue;
 		if (why->kind != ERR_INPUT) {
 			*err = *why;
@@ -259,17 +377,22 @@ run_all(struct run *r, const struct mapping *m, struct json_object *doc, struct 
 }
 
 bool
-mapping_run(const struct mapping *m, struct json_object *doc, struct arena *a, struct draft *ret,
-    struct err *err)
+mapping_run(struct map_items *items, size_t i, const struct map_input *in, struct arena *a,
+    struct draft *ret, struct err *err)
 {
-	struct run r = { .last = NULL };
+	struct run r = { .context = { .arena = a, .values = in->values, .zone = in->zone,
+	    .parsed = items->parsed } };
 	bool is_done;
 
 	if (!draft_init(&r.draft, a, err))
 		return false;
 	buf_init(&r.json, ATTRIBUTE_MAX_BYTES);
-	is_done = run_all(&r, m, doc, err);
+	buf_init(&r.objects, ATTRIBUTE_MAX_BYTES);
+	is_done = run_all(&r, &items->v[i], err);
 	buf_fini(&r.json);
+	buf_fini(&r.objects);
+	/* What was parsed on the way stays until the document goes: the draft borrows. */
+	items->parsed = r.context.parsed;
 	*ret = r.draft;
 	return is_done;
 }

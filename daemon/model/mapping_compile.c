@@ -1,28 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiles `map`, `translate` and `require` of a source into the program that mapping.c
- * runs.  It goes on after an error, so that all of them are seen at once. */
+/*
+ * Compiles `each`, `when`, `map`, `translate`, `require` and `items` of a source into the
+ * program that mapping_find.c and mapping.c run.  It goes on after an error, so that all
+ * of them are seen at once.
+ *
+ * The source's own keys are one layer, each entry of `items` is another that lies on it.
+ * A layer is compiled once; a kind of item is made of one or two of them.
+ */
 #include "model/mapping.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "model/identity.h"
 #include "model/mapping_internal.h"
 
-enum { PATH_MAX_NAMES = 16 };
-
-struct compiler {
-	struct conf	*conf;
-	struct arena	*arena;		/* the conf's */
-	struct mapping	*mapping;
-};
+enum { MAX_LEVELS = 8, MAX_LAYERS = 2 };
 
 #define SHOWN(s)	STR_ARG(str_prefix_utf8((s), 60))
 
-/* What may stand before the dot, and who reads what stands behind it. */
-struct family {
-	const char	*head;
-	bool		(*read)(struct compiler *, const struct conf_node *, struct str key,
-			    struct str rest, struct map_target *);
+/* An entry of `translate` or `require`, which names a key of `map`. */
+struct naming {
+	const char		*section;
+	const struct conf_node	*at;		/* where it names it */
+	struct str		 key;
+	struct place_words	 words;		/* of translate */
+	bool			 is_used;	/* some kind maps that key */
+};
+
+struct layer {
+	struct map_nodes	 nodes;
+	struct map_instruction	*v;
+	size_t			 n;
+	struct naming		*translate, *require;
+	size_t			 ntranslate, nrequire;
+	const struct place_condition *when;	/* those of the layer below, too */
+	size_t			 when_up;	/* the most "../" in them */
+};
+
+struct compiler {
+	struct place_reader	 reader;
+	struct mapping		*mapping;
+	struct map_kind		*kinds;
+	size_t			 nkinds;
 };
 
 static void *
@@ -32,388 +51,447 @@ get_memory(struct compiler *co, size_t n, size_t size)
 	void *p = NULL;
 
 	if (size_mul(n > 0 ? n : 1, size, &bytes))
-		p = arena_alloc(co->arena, bytes);
+		p = arena_alloc(conf_arena(co->reader.conf), bytes);
 	if (p == NULL)
-		conf_complain(co->conf, NULL, "out of memory");
+		conf_complain(co->reader.conf, NULL, "out of memory");
 	return p;
 }
 
-static bool
-has_name(const char *const *names, struct str s, size_t *ret)
+/* What the next complaints begin with: "map.kind". */
+static void
+set_what(struct compiler *co, const char *section, struct str key)
 {
-	for (size_t i = 0; names[i] != NULL; i++)
-		if (str_eq(s, str_of(names[i]))) {
-			*ret = i;
-			return true;
-		}
-	return false;
+	char room[200], *what;
+
+	(void)snprintf(room, sizeof(room), "%s%s%.*s", section, key.n > 0 ? "." : "", SHOWN(key));
+	what = arena_text(conf_arena(co->reader.conf), str_of(room));
+	co->reader.what = what != NULL ? what : section;
 }
 
-static const char *
-name_of_list(void *arg, size_t i)
-{
-	const char *const *const *names = arg;
-
-	return (*names)[i];
-}
-
-/* external.shop -> the identity kind external:shop */
-static bool
-read_namespaced(struct compiler *co, const struct conf_node *at, struct str key, struct str rest,
-    struct map_target *ret)
-{
-	char *kind = arena_text(co->arena, key);
-	enum identity_rank rank;
-
-	if (kind == NULL)
-		return false;
-	if (rest.n > 0)
-		kind[key.n - rest.n - 1] = ':';
-	ret->kind = MAP_IDENTITY;
-	if (identity_read_kind(co->arena, str_of(kind), &ret->name, &rank))
-		return true;
-	conf_complain(co->conf, at, "map.%.*s: needs a namespace of letters, digits, '.', '_' and "
-	    "'-' behind the dot", SHOWN(key));
-	return false;
-}
-
-static bool
-read_profile(struct compiler *co, const struct conf_node *at, struct str key, struct str rest,
-    struct map_target *ret)
-{
-	const char *const *names = profile_names;
-	const char *nearest = conf_nearest(rest, name_of_list, &names);
-	size_t i;
-
-	if (has_name(profile_names, rest, &i)) {
-		*ret = (struct map_target){ .kind = MAP_PROFILE, .name = str_of(profile_names[i]) };
-		return true;
-	}
-	conf_complain(co->conf, at, "map.%.*s: is no field of the profile; did you mean "
-	    "\"customer.%s\"?", SHOWN(key), nearest != NULL ? nearest : profile_names[0]);
-	return false;
-}
-
-/* attributes.a.b -> "a", "b" */
-static bool
-read_path(struct compiler *co, const struct conf_node *at, struct str key, struct str rest,
-    struct map_target *ret)
-{
-	struct str path[PATH_MAX_NAMES];
-	size_t n = 0;
-	bool is_last;
-
-	do {
-		struct str name = str_cut(&rest, '.');
-
-		/* str_cut leaves the same behind "a" and "a.": look for the dot. */
-		is_last = name.p + name.n == key.p + key.n;
-		if (name.n == 0 || n == PATH_MAX_NAMES) {
-			conf_complain(co->conf, at, "map.%.*s: needs 1 to %d names behind "
-			    "\"attributes.\", none of them empty", SHOWN(key), PATH_MAX_NAMES);
-			return false;
-		}
-		path[n++] = name;
-	} while (!is_last);
-	ret->kind = MAP_ATTRIBUTE;
-	ret->path = get_memory(co, n, sizeof(*path));
-	ret->npath = n;
-	if (ret->path != NULL)
-		memcpy(ret->path, path, n * sizeof(*path));
-	return ret->path != NULL;
-}
-
-static const struct family families[] = {
-	{ "external", read_namespaced },
-	{ "social", read_namespaced },
-	{ "customer", read_profile },
-	{ "attributes", read_path },
-	{ NULL, NULL },
-};
-
-/* The kinds of identity that have no namespace. */
-static const char *const plain_kinds[] = { "email", "phone", "anonymous", NULL };
-
-static const char *
-name_of_family(void *arg, size_t i)
-{
-	(void)arg;
-	return families[i].head;
-}
-
-/* Everything that stands without a dot, and the families. */
-static const char *
-name_of_target(void *arg, size_t i)
-{
-	enum { NKINDS = sizeof(plain_kinds) / sizeof(plain_kinds[0]) - 1 };
-
-	if (i < COL_NCOLUMNS)
-		return column_names[i];
-	i -= COL_NCOLUMNS;
-	return i < NKINDS ? plain_kinds[i] : name_of_family(arg, i - NKINDS);
-}
-
-static bool
-refuse_target(struct compiler *co, const struct conf_node *at, struct str key, struct str head,
-    struct str rest)
-{
-	bool has_dot = head.n < key.n;
-	const char *nearest = conf_nearest(head, has_dot ? name_of_family : name_of_target, NULL);
-
-	if (nearest != NULL)
-		conf_complain(co->conf, at, "map.%.*s: is not known; did you mean \"%s%s%.*s\"?",
-		    SHOWN(key), nearest, has_dot ? "." : "", SHOWN(rest));
-	else
-		conf_complain(co->conf, at, "map.%.*s: is not known; \"attributes.%.*s\" keeps it "
-		    "beside the columns", SHOWN(key), SHOWN(key));
-	return false;
-}
-
-static bool
-read_target(struct compiler *co, const struct conf_node *at, struct str key,
-    struct map_target *ret)
-{
-	struct str rest = key, head = str_cut(&rest, '.');
-	size_t i;
-
-	*ret = (struct map_target){ .kind = MAP_COLUMN };
-	if (has_name(column_names, key, &i)) {
-		ret->column = (enum column)i;
-		return true;
-	}
-	if (has_name(plain_kinds, key, &i)) {
-		ret->kind = MAP_IDENTITY;
-		ret->name = str_of(plain_kinds[i]);
-		return true;
-	}
-	for (i = 0; families[i].head != NULL; i++)
-		if (str_eq(head, str_of(families[i].head)))
-			return families[i].read(co, at, key, rest, ret);
-	return refuse_target(co, at, key, head, rest);
-}
+/* ---- a layer ---- */
 
 static void
-read_source(struct compiler *co, struct str key, const struct conf_node *at,
-    struct map_source *ret)
+read_map(struct compiler *co, const struct conf_node *map, struct layer *l)
 {
-	struct str text = arena_str(co->arena, conf_text(at));
-	struct err err;
-
-	if (text.p == NULL || (text.n > 0 && text.p[0] != '/' && text.p[0] != '=')) {
-		conf_complain(co->conf, at, "map.%.*s: \"%.*s\" is neither a JSON Pointer "
-		    "(\"/buyer/email\") nor a constant (\"=web\")", SHOWN(key), SHOWN(text));
-	} else if (text.n > 0 && text.p[0] == '=') {
-		*ret = (struct map_source){ .is_constant = true, .text = str_skip(text, 1) };
-		if (text.n == 1)
-			conf_complain(co->conf, at, "map.%.*s: this constant is empty; leave the "
-			    "key out", SHOWN(key));
-	} else {
-		ret->text = text;
-		if (!json_pointer_compile(co->arena, text, &ret->pointer, &err))
-			conf_complain(co->conf, at, "map.%.*s: %s", SHOWN(key), err.text);
-	}
-}
-
-/* One source, or a list of them. */
-static void
-read_sources(struct compiler *co, const struct conf_node *value, struct map_instruction *in)
-{
-	bool is_list = conf_is_list(value);
-	size_t n = is_list ? conf_count(value) : 1;
-
-	if ((!is_list && !conf_is_scalar(value)) || n == 0) {
-		conf_complain(co->conf, value, "map.%.*s: needs a JSON Pointer (\"/buyer/email\"), a "
-		    "constant (\"=web\") or a list of them", SHOWN(in->key));
-		return;
-	}
-	in->sources = get_memory(co, n, sizeof(*in->sources));
-	if (in->sources == NULL)
-		return;
-	in->nsources = n;
-	for (size_t i = 0; i < n; i++) {
-		const struct conf_node *at = is_list ? conf_item(value, i) : value;
-
-		read_source(co, in->key, at, &in->sources[i]);
-		if (i > 0 && in->sources[i - 1].is_constant)
-			conf_complain(co->conf, at, "map.%.*s: nothing behind a constant is ever "
-			    "used; put the constant last", SHOWN(in->key));
-	}
-}
-
-static void
-read_map(struct compiler *co, const struct conf_node *map)
-{
-	struct mapping *m = co->mapping;
-
 	if (map != NULL && !conf_is_map(map)) {
-		conf_complain(co->conf, map, "map: needs pairs of a key and where its value is");
+		conf_complain(co->reader.conf, map, "map: needs pairs of a key and where its value "
+		    "is");
 		return;
 	}
-	m->v = get_memory(co, conf_count(map), sizeof(*m->v));
-	for (size_t i = 0; m->v != NULL && i < conf_count(map); i++) {
-		struct map_instruction *in = &m->v[m->n++];
+	l->v = get_memory(co, conf_count(map), sizeof(*l->v));
+	for (size_t i = 0; l->v != NULL && i < conf_count(map); i++) {
+		struct map_instruction *in = &l->v[l->n++];
 
 		/* A bad one stays in the list: `translate` and `require` may name it. */
-		in->key = arena_str(co->arena, conf_key_text(map, i));
-		if (in->key.p != NULL &&
-		    read_target(co, conf_key_node(map, i), in->key, &in->target))
-			read_sources(co, conf_item(map, i), in);
+		in->key = arena_str(conf_arena(co->reader.conf), conf_key_text(map, i));
+		in->order = i;
+		set_what(co, "map", in->key);
+		(void)!map_read_instruction(&co->reader, conf_key_node(map, i), conf_item(map, i),
+		    in);
 	}
 }
 
-static const char *
-name_of_key(void *arg, size_t i)
+static void
+read_translate(struct compiler *co, const struct conf_node *translate, struct layer *l)
 {
-	const struct mapping *m = arg;
+	if (translate != NULL && !conf_is_map(translate)) {
+		conf_complain(co->reader.conf, translate, "translate: needs a table for each key");
+		return;
+	}
+	l->translate = get_memory(co, conf_count(translate), sizeof(*l->translate));
+	for (size_t i = 0; l->translate != NULL && i < conf_count(translate); i++) {
+		struct naming *n = &l->translate[l->ntranslate++];
 
-	return i < m->n ? m->v[i].key.p : NULL;
+		*n = (struct naming){ .section = "translate", .at = conf_key_node(translate, i),
+		    .key = conf_key_text(translate, i) };
+		set_what(co, "translate", n->key);
+		(void)!place_add_words(&co->reader, conf_item(translate, i), &n->words);
+	}
 }
 
-/* The instruction for that key, or NULL with a complaint. */
-static struct map_instruction *
-find_key(struct compiler *co, const char *section, const struct conf_node *at)
+static void
+read_require(struct compiler *co, const struct conf_node *require, struct layer *l)
 {
-	struct mapping *m = co->mapping;
-	struct str key = conf_text(at);
-	const char *nearest;
+	if (require != NULL && !conf_is_list(require)) {
+		conf_complain(co->reader.conf, require, "require: needs a list of mapped keys");
+		return;
+	}
+	l->require = get_memory(co, conf_count(require), sizeof(*l->require));
+	for (size_t i = 0; l->require != NULL && i < conf_count(require); i++)
+		l->require[l->nrequire++] = (struct naming){ .section = "require",
+		    .at = conf_item(require, i), .key = conf_text(conf_item(require, i)) };
+}
 
-	for (size_t i = 0; i < m->n; i++)
-		if (str_eq(m->v[i].key, key))
-			return &m->v[i];
-	nearest = conf_nearest(key, name_of_key, m);
-	if (nearest != NULL)
-		conf_complain(co->conf, at, "%s: \"%.*s\" is not mapped; did you mean \"%s\"?",
-		    section, SHOWN(key), nearest);
-	else
-		conf_complain(co->conf, at, "%s: \"%.*s\" is not mapped; give it under \"map\" "
-		    "first", section, SHOWN(key));
+static void
+read_layer(struct compiler *co, const struct map_nodes *nodes, const struct layer *below,
+    struct layer *ret)
+{
+	*ret = (struct layer){ .nodes = *nodes };
+	if (below != NULL) {
+		ret->when = below->when;
+		ret->when_up = below->when_up;
+		if (ret->nodes.each == NULL)
+			ret->nodes.each = below->nodes.each;
+	}
+	if (nodes->when != NULL) {
+		co->reader.what = "when";
+		co->reader.max_up = ret->when_up;
+		(void)!place_compile_when(&co->reader, nodes->when, &ret->when);
+		ret->when_up = co->reader.max_up;
+	}
+	read_map(co, nodes->map, ret);
+	read_translate(co, nodes->translate, ret);
+	read_require(co, nodes->require, ret);
+}
+
+/* ---- a kind of item ---- */
+
+static void
+read_each(struct compiler *co, const struct conf_node *each, struct map_kind *k)
+{
+	size_t n = conf_is_list(each) ? conf_count(each) : each != NULL;
+
+	k->each = each;
+	k->levels = get_memory(co, n, sizeof(struct place *));
+	if (n > MAX_LEVELS)
+		conf_complain(co->reader.conf, each, "each: more than %d lists within each other",
+		    MAX_LEVELS);
+	co->reader.what = "each";
+	for (size_t i = 0; k->levels != NULL && n <= MAX_LEVELS && i < n; i++) {
+		const struct conf_node *at = conf_is_list(each) ? conf_item(each, i) : each;
+
+		co->reader.max_up = 0;
+		k->levels[k->nlevels++] = place_compile(&co->reader, at);
+		if (co->reader.max_up > i)
+			conf_complain(co->reader.conf, at, "each: there is nothing that far out");
+	}
+}
+
+static struct map_instruction *
+find_instruction(const struct map_kind *k, struct str key)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (str_eq(k->v[i].key, key))
+			return &k->v[i];
 	return NULL;
 }
 
-static int
-by_from(const void *a, const void *b)
-{
-	return map_compare(((const struct map_word *)a)->from, ((const struct map_word *)b)->from);
-}
-
 static void
-read_words(struct compiler *co, const struct conf_node *table, struct map_instruction *in)
+add_translate(struct layer *l, size_t which, struct map_kind *k)
 {
-	size_t n = conf_count(table);
-
-	in->words = get_memory(co, n, sizeof(*in->words));
-	for (size_t i = 0; in->words != NULL && i < n; i++) {
-		struct map_word *w = &in->words[i];
-
-		w->from = arena_str(co->arena, conf_key_text(table, i));
-		w->to = arena_str(co->arena, conf_text(conf_item(table, i)));
-		if (!conf_is_scalar(conf_item(table, i)))
-			conf_complain(co->conf, conf_item(table, i), "translate.%.*s.%.*s: needs a "
-			    "text", SHOWN(in->key), SHOWN(w->from));
-	}
-	if (in->words == NULL || n == 0)
-		return;
-	qsort(in->words, n, sizeof(*in->words), by_from);
-	in->nwords = n;
-}
-
-static void
-read_translate(struct compiler *co, const struct conf_node *translate)
-{
-	if (translate != NULL && !conf_is_map(translate)) {
-		conf_complain(co->conf, translate, "translate: needs a table for each key");
-		return;
-	}
-	for (size_t i = 0; i < conf_count(translate); i++) {
-		const struct conf_node *table = conf_item(translate, i);
-		struct map_instruction *in = find_key(co, "translate", conf_key_node(translate, i));
+	for (size_t i = 0; i < l->ntranslate; i++) {
+		struct map_instruction *in = find_instruction(k, l->translate[i].key);
 
 		if (in == NULL)
 			continue;
-		if (conf_is_map(table))
-			read_words(co, table, in);
-		else
-			conf_complain(co->conf, table, "translate.%.*s: needs pairs of a value and "
-			    "what it becomes", SHOWN(in->key));
+		in->words[which] = &l->translate[i].words;
+		l->translate[i].is_used = true;
 	}
 }
 
 /* Without these an event can be neither told from others nor understood. */
 static void
-require_usual(struct mapping *m)
+require_usual(struct map_kind *k)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (str_eq(m->v[i].key, STR("external_id")) || str_eq(m->v[i].key, STR("kind")))
-			m->v[i].is_required = true;
-}
+	static const struct str usual[] = { STR("external_id"), STR("kind") };
 
-static void
-read_require(struct compiler *co, const struct conf_node *require)
-{
-	if (require == NULL) {
-		require_usual(co->mapping);
-		return;
-	}
-	if (!conf_is_list(require)) {
-		conf_complain(co->conf, require, "require: needs a list of mapped keys");
-		return;
-	}
-	for (size_t i = 0; i < conf_count(require); i++) {
-		struct map_instruction *in = find_key(co, "require", conf_item(require, i));
+	for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+		struct map_instruction *in = find_instruction(k, usual[i]);
 
 		if (in != NULL)
 			in->is_required = true;
 	}
 }
 
-/* Attributes behind the others, and by their paths. */
+static void
+add_require(struct layer *const *layers, size_t n, struct map_kind *k)
+{
+	size_t at = 0;
+
+	while (at < n && layers[at]->nodes.require == NULL)
+		at++;
+	if (at == n) {
+		require_usual(k);
+		return;
+	}
+	for (size_t i = 0; i < layers[at]->nrequire; i++) {
+		struct naming *name = &layers[at]->require[i];
+		struct map_instruction *in = find_instruction(k, name->key);
+
+		if (in == NULL)
+			continue;
+		in->is_required = true;
+		name->is_used = true;
+	}
+}
+
+static void
+check_depth(struct compiler *co, const struct layer *top, const struct map_kind *k)
+{
+	if (top->when_up > k->nlevels)
+		conf_complain(co->reader.conf, top->nodes.when, "when: there is nothing that far out: "
+		    "each walks %zu lists", k->nlevels);
+	for (size_t i = 0; i < k->n; i++)
+		if (k->v[i].max_up > k->nlevels)
+			conf_complain(co->reader.conf, k->v[i].at, "map.%.*s: there is nothing that "
+			    "far out: each walks %zu lists", SHOWN(k->v[i].key), k->nlevels);
+}
+
+size_t
+map_common(const struct map_target *a, const struct map_target *b)
+{
+	size_t n = 0;
+
+	while (n < a->npath && n < b->npath && str_eq(a->path[n], b->path[n]))
+		n++;
+	return n;
+}
+
+/* Attributes behind the others, and by their paths; the currency first, since amounts in
+ * cents are read by it. */
+static int
+rank_of(const struct map_target *t)
+{
+	return t->kind == MAP_ATTRIBUTE ? 2 : t->kind != MAP_COLUMN || t->column != COL_CURRENCY;
+}
+
+static int
+compare_names(struct str a, struct str b)
+{
+	int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+
+	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 static int
 by_path(const void *va, const void *vb)
 {
-	const struct map_target *a = &((const struct map_instruction *)va)->target;
-	const struct map_target *b = &((const struct map_instruction *)vb)->target;
+	const struct map_instruction *x = va, *y = vb;
+	const struct map_target *a = &x->target, *b = &y->target;
+	int order = rank_of(a) - rank_of(b);
 	size_t n = map_common(a, b);
 
-	if (a->kind != MAP_ATTRIBUTE || b->kind != MAP_ATTRIBUTE)
-		return (a->kind == MAP_ATTRIBUTE) - (b->kind == MAP_ATTRIBUTE);
+	if (order != 0)
+		return order;
+	if (a->kind != MAP_ATTRIBUTE)
+		return (x->order > y->order) - (x->order < y->order);
 	if (n == a->npath || n == b->npath)
 		return (a->npath > b->npath) - (a->npath < b->npath);
-	return map_compare(a->path[n], b->path[n]);
+	return compare_names(a->path[n], b->path[n]);
 }
 
 /* The one whose value would have to be an object of ours and one of theirs. */
 static void
-check_nesting(struct compiler *co, const struct conf_node *map)
+check_nesting(struct compiler *co, const struct map_kind *k)
 {
-	const struct mapping *m = co->mapping;
-
-	for (size_t i = 1; i < m->n; i++) {
-		const struct map_instruction *outer = &m->v[i - 1], *inner = &m->v[i];
+	for (size_t i = 1; i < k->n; i++) {
+		const struct map_instruction *outer = &k->v[i - 1], *inner = &k->v[i];
 
 		if (outer->target.kind == MAP_ATTRIBUTE && inner->target.kind == MAP_ATTRIBUTE &&
 		    map_common(&outer->target, &inner->target) == outer->target.npath)
-			conf_complain(co->conf, map, "map: \"%.*s\" lies within \"%.*s\"; map one "
-			    "of them", SHOWN(inner->key), SHOWN(outer->key));
+			conf_complain(co->reader.conf, inner->at, "map: \"%.*s\" lies within "
+			    "\"%.*s\"; map one of them", SHOWN(inner->key), SHOWN(outer->key));
+	}
+}
+
+/* The layer on top has the first say. */
+static void
+read_kind(struct compiler *co, struct layer *const *layers, size_t n, struct map_kind *k)
+{
+	size_t room = 0;
+
+	k->when = layers[0]->when;
+	read_each(co, layers[0]->nodes.each, k);
+	for (size_t i = 0; i < n; i++)
+		room += layers[i]->n;
+	k->v = get_memory(co, room, sizeof(*k->v));
+	if (k->v == NULL)
+		return;
+	for (size_t i = 0; i < n; i++)
+		for (size_t m = 0; m < layers[i]->n; m++)
+			if (find_instruction(k, layers[i]->v[m].key) == NULL)
+				k->v[k->n++] = layers[i]->v[m];
+	for (size_t i = 0; i < n; i++)
+		add_translate(layers[i], i, k);
+	add_require(layers, n, k);
+	check_depth(co, layers[0], k);
+}
+
+/* ---- the whole ---- */
+
+static const char *
+name_of_key(void *arg, size_t i)
+{
+	const struct compiler *co = arg;
+
+	for (size_t k = 0; k < co->nkinds; k++) {
+		if (i < co->kinds[k].n)
+			return co->kinds[k].v[i].key.p;
+		i -= co->kinds[k].n;
+	}
+	return NULL;
+}
+
+static void
+check_names(struct compiler *co, const struct naming *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *nearest;
+
+		if (names[i].is_used)
+			continue;
+		nearest = conf_nearest(names[i].key, name_of_key, co);
+		if (nearest != NULL)
+			conf_complain(co->reader.conf, names[i].at, "%s: \"%.*s\" is not mapped; did "
+			    "you mean \"%s\"?", names[i].section, SHOWN(names[i].key), nearest);
+		else
+			conf_complain(co->reader.conf, names[i].at, "%s: \"%.*s\" is not mapped; give "
+			    "it under \"map\" first", names[i].section, SHOWN(names[i].key));
+	}
+}
+
+static void
+check_layer(struct compiler *co, const struct layer *l)
+{
+	check_names(co, l->translate, l->ntranslate);
+	check_names(co, l->require, l->nrequire);
+}
+
+static const char *const item_keys[] = { "each", "when", "map", "translate", "require", NULL };
+
+static const char *
+name_of_item_key(void *arg, size_t i)
+{
+	(void)arg;
+	return item_keys[i];
+}
+
+static void
+check_item_keys(struct compiler *co, const struct conf_node *item)
+{
+	for (size_t i = 0; i < conf_count(item); i++) {
+		struct str key = conf_key_text(item, i);
+		const char *nearest;
+		size_t k = 0;
+
+		while (item_keys[k] != NULL && !str_eq(key, str_of(item_keys[k])))
+			k++;
+		if (item_keys[k] != NULL)
+			continue;
+		nearest = conf_nearest(key, name_of_item_key, NULL);
+		conf_complain(co->reader.conf, conf_key_node(item, i), "items: an item has each, when, "
+		    "map, translate and require, and no %.*s%s%s%s", SHOWN(key),
+		    nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "",
+		    nearest != NULL ? "\"?" : "");
+	}
+}
+
+static void
+read_item(struct compiler *co, const struct conf_node *item, struct layer *shared)
+{
+	const struct map_nodes nodes = { .each = conf_find(item, "each"),
+	    .when = conf_find(item, "when"), .map = conf_find(item, "map"),
+	    .translate = conf_find(item, "translate"), .require = conf_find(item, "require") };
+	struct layer own, *const layers[MAX_LAYERS] = { &own, shared };
+
+	if (!conf_is_map(item)) {
+		conf_complain(co->reader.conf, item, "items: needs { each: …, when: …, map: … }");
+		return;
+	}
+	check_item_keys(co, item);
+	read_layer(co, &nodes, shared, &own);
+	read_kind(co, layers, MAX_LAYERS, &co->kinds[co->nkinds++]);
+	check_layer(co, &own);
+}
+
+static void
+read_kinds(struct compiler *co, const struct map_nodes *nodes)
+{
+	size_t n = conf_is_list(nodes->items) ? conf_count(nodes->items) : 0;
+	struct layer shared, *const layers[] = { &shared };
+
+	co->kinds = get_memory(co, n + 1, sizeof(*co->kinds));
+	if (co->kinds == NULL)
+		return;
+	read_layer(co, nodes, NULL, &shared);
+	if (nodes->items == NULL)
+		read_kind(co, layers, 1, &co->kinds[co->nkinds++]);
+	else if (n == 0)
+		conf_complain(co->reader.conf, nodes->items, "items: needs a list of kinds of item");
+	for (size_t i = 0; i < n; i++)
+		read_item(co, conf_item(nodes->items, i), &shared);
+	check_layer(co, &shared);
+}
+
+static bool
+is_same(const struct conf_node *a, const struct conf_node *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	if (conf_count(a) != conf_count(b) || conf_is_map(a) != conf_is_map(b) ||
+	    conf_is_list(a) != conf_is_list(b) || !str_eq(conf_text(a), conf_text(b)))
+		return false;
+	for (size_t i = 0; i < conf_count(a); i++)
+		if ((conf_is_map(a) && !str_eq(conf_key_text(a, i), conf_key_text(b, i))) ||
+		    !is_same(conf_item(a, i), conf_item(b, i)))
+			return false;
+	return true;
+}
+
+/* The kinds of items of the same lists, so that each list is walked once and each item
+ * has one kind. */
+static void
+group_kinds(struct compiler *co)
+{
+	struct mapping *m = co->mapping;
+
+	m->walks = get_memory(co, co->nkinds, sizeof(*m->walks));
+	for (size_t i = 0; m->walks != NULL && i < co->nkinds; i++) {
+		const struct map_kind **kinds;
+		size_t at = 0;
+
+		m->has_each |= co->kinds[i].nlevels > 0;
+		while (at < m->nwalks && !is_same(m->walks[at].kinds[0]->each, co->kinds[i].each))
+			at++;
+		if (at == m->nwalks) {
+			m->walks[m->nwalks].kinds = get_memory(co, co->nkinds, sizeof(*kinds));
+			if (m->walks[m->nwalks++].kinds == NULL)
+				return;
+		}
+		m->walks[at].kinds[m->walks[at].nkinds++] = &co->kinds[i];
 	}
 }
 
 struct mapping *
-mapping_compile(struct conf *c, const struct conf_node *map, const struct conf_node *translate,
-    const struct conf_node *require)
+mapping_compile(struct conf *c, const struct map_nodes *nodes)
 {
-	struct compiler co = { .conf = c, .arena = conf_arena(c) };
+	struct compiler co = { .reader = { .conf = c } };
 	size_t before = conf_errors(c);
 
 	co.mapping = get_memory(&co, 1, sizeof(*co.mapping));
 	if (co.mapping == NULL)
 		return NULL;
-	read_map(&co, map);
-	read_translate(&co, translate);
-	read_require(&co, require);
+	co.reader.needs = &co.mapping->needs;
+	read_kinds(&co, nodes);
 	if (conf_errors(c) > before)
 		return NULL;
-	if (co.mapping->n > 1)
-		qsort(co.mapping->v, co.mapping->n, sizeof(*co.mapping->v), by_path);
-	check_nesting(&co, map);
+	for (size_t i = 0; i < co.nkinds; i++) {
+		if (co.kinds[i].n > 1)
+			qsort(co.kinds[i].v, co.kinds[i].n, sizeof(*co.kinds[i].v), by_path);
+		check_nesting(&co, &co.kinds[i]);
+	}
+	group_kinds(&co);
 	return conf_errors(c) == before ? co.mapping : NULL;
+}
+
+const struct place_needs *
+mapping_needs(const struct mapping *m)
+{
+	return &m->needs;
+}
+
+bool
+mapping_has_each(const struct mapping *m)
+{
+	return m->has_each;
 }

@@ -218,6 +218,17 @@ static const struct column_rule column_rules[COL_NCOLUMNS] = {
 	[COL_BRAND]	  = { 512 },
 };
 
+/* "amount" or, of a mapped one, "amount (/total)": both are the column's. */
+static bool
+refuse(const struct work *w, enum column c, struct err *err)
+{
+	struct str place = w->draft->place[c];
+
+	if (place.p == NULL)
+		return err_in(err, "%s", column_names[c]);
+	return err_in(err, "%s (%.*s)", column_names[c], STR_ARG(str_prefix_utf8(place, 45)));
+}
+
 static bool
 read_column(struct work *w, enum column c, struct err *err)
 {
@@ -230,11 +241,14 @@ read_column(struct work *w, enum column c, struct err *err)
 		s = str_prefix_utf8(s, rule->max_bytes);
 		put_item(&w->cut, str_of(column_names[c]));
 	}
-	if (rule->read != NULL && (s.n > rule->max_bytes || !rule->read(w, s)))
-		return err_set(err, ERR_INPUT, "%s: not %s", column_names[c], rule->wants);
-	if (s.n > rule->max_bytes)
-		return err_set(err, ERR_INPUT, "%s: longer than %zu bytes", column_names[c],
-		    rule->max_bytes);
+	if (rule->read != NULL && (s.n > rule->max_bytes || !rule->read(w, s))) {
+		(void)err_set(err, ERR_INPUT, "not %s", rule->wants);
+		return refuse(w, c, err);
+	}
+	if (s.n > rule->max_bytes) {
+		(void)err_set(err, ERR_INPUT, "longer than %zu bytes", rule->max_bytes);
+		return refuse(w, c, err);
+	}
 	if (w->out->text[c].p == NULL)
 		w->out->text[c] = s;
 	return true;

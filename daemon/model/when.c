@@ -3,6 +3,8 @@
  * time zone has a part in it. */
 #include "model/when.h"
 
+#include "model/when_internal.h"
+
 enum {
 	US_PER_S = 1000000,
 	S_PER_DAY = 86400,
@@ -16,13 +18,6 @@ static const int64_t first_us = INT64_C(-2208988800) * US_PER_S;
 static const int64_t last_us = INT64_C(253402300800) * US_PER_S - 1;
 static const int64_t first_ms_epoch = INT64_C(100000000000);
 
-struct date_time {
-	int	year, month, day;
-	int	hour, minute, second;	/* second 60: a leap second */
-	int	us;
-	int	offset_s;		/* of local time, east of UTC */
-};
-
 static bool
 is_digit(char c)
 {
@@ -35,8 +30,8 @@ upper(char c)
 	return c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
 }
 
-static bool
-cut_char(struct str *s, const char *any_of)
+bool
+when_cut_char(struct str *s, const char *any_of)
 {
 	if (s->n == 0 || s->p[0] == '\0' || strchr(any_of, s->p[0]) == NULL)
 		return false;
@@ -45,8 +40,8 @@ cut_char(struct str *s, const char *any_of)
 }
 
 /* min to max digits, as many as there are. */
-static bool
-cut_number(struct str *s, size_t min, size_t max, int *ret)
+bool
+when_cut_number(struct str *s, size_t min, size_t max, int *ret)
 {
 	size_t n = 0;
 	int value = 0;
@@ -61,8 +56,8 @@ cut_number(struct str *s, size_t min, size_t max, int *ret)
 }
 
 /* The digits behind the point as millionths; what is finer is cut off. */
-static bool
-cut_millionths(struct str *s, int *ret)
+bool
+when_cut_millionths(struct str *s, int *ret)
 {
 	int value = 0;
 	size_t n = 0;
@@ -113,8 +108,8 @@ within_years(int64_t us, int64_t *ret_us)
 }
 
 /* A leap second comes out as the second after it, since :60 is one more than :59. */
-static bool
-to_us(const struct date_time *t, int64_t *ret_us)
+bool
+when_to_us(const struct date_time *t, int64_t *ret_us)
 {
 	int64_t s;
 
@@ -134,9 +129,10 @@ cut_offset(struct str *s, int *ret_s)
 	bool is_west = s->n > 0 && s->p[0] == '-';
 	int hours, minutes = 0;
 
-	if (!cut_char(s, "+-") || !cut_number(s, 2, 2, &hours))
+	if (!when_cut_char(s, "+-") || !when_cut_number(s, 2, 2, &hours))
 		return false;
-	if (s->n > 0 && (cut_char(s, ":") || is_digit(s->p[0])) && !cut_number(s, 2, 2, &minutes))
+	if (s->n > 0 && (when_cut_char(s, ":") || is_digit(s->p[0])) &&
+	    !when_cut_number(s, 2, 2, &minutes))
 		return false;
 	if (hours > 23 || minutes > 59)
 		return false;
@@ -149,9 +145,9 @@ cut_offset(struct str *s, int *ret_s)
 static bool
 cut_time(struct str *s, struct date_time *t)
 {
-	return cut_number(s, 2, 2, &t->hour) && cut_char(s, ":") &&
-	    cut_number(s, 2, 2, &t->minute) && cut_char(s, ":") &&
-	    cut_number(s, 2, 2, &t->second);
+	return when_cut_number(s, 2, 2, &t->hour) && when_cut_char(s, ":") &&
+	    when_cut_number(s, 2, 2, &t->minute) && when_cut_char(s, ":") &&
+	    when_cut_number(s, 2, 2, &t->second);
 }
 
 /* "2026-11-24T18:00:00.5+01:00", also in small letters and with a space for the T. */
@@ -160,15 +156,15 @@ parse_rfc3339(struct str s, int64_t *ret_us)
 {
 	struct date_time t = { 0 };
 
-	if (!cut_number(&s, 4, 4, &t.year) || !cut_char(&s, "-") ||
-	    !cut_number(&s, 2, 2, &t.month) || !cut_char(&s, "-") ||
-	    !cut_number(&s, 2, 2, &t.day) || !cut_char(&s, "Tt ") || !cut_time(&s, &t))
+	if (!when_cut_number(&s, 4, 4, &t.year) || !when_cut_char(&s, "-") ||
+	    !when_cut_number(&s, 2, 2, &t.month) || !when_cut_char(&s, "-") ||
+	    !when_cut_number(&s, 2, 2, &t.day) || !when_cut_char(&s, "Tt ") || !cut_time(&s, &t))
 		return false;
-	if (cut_char(&s, ".") && !cut_millionths(&s, &t.us))
+	if (when_cut_char(&s, ".") && !when_cut_millionths(&s, &t.us))
 		return false;
-	if (!cut_char(&s, "Zz") && !cut_offset(&s, &t.offset_s))
+	if (!when_cut_char(&s, "Zz") && !cut_offset(&s, &t.offset_s))
 		return false;
-	return s.n == 0 && to_us(&t, ret_us);
+	return s.n == 0 && when_to_us(&t, ret_us);
 }
 
 static struct str
@@ -186,13 +182,13 @@ cut_digits(struct str *s)
 static bool
 parse_epoch(struct str s, int64_t *ret_us)
 {
-	bool is_negative = cut_char(&s, "-");
+	bool is_negative = when_cut_char(&s, "-");
 	int64_t value, us;
 	int millionths = 0;
 
 	if (!str_to_i64(cut_digits(&s), 0, last_us / 1000, &value))
 		return false;
-	if (cut_char(&s, ".") && !cut_millionths(&s, &millionths))
+	if (when_cut_char(&s, ".") && !when_cut_millionths(&s, &millionths))
 		return false;
 	if (s.n > 0)
 		return false;
@@ -233,14 +229,14 @@ cut_space(struct str *s)
 {
 	bool is_there = false;
 
-	while (cut_char(s, " "))
+	while (when_cut_char(s, " "))
 		is_there = true;
 	return is_there;
 }
 
 /* One of the names, which are in capitals and end in NULL. */
-static bool
-cut_name(struct str *s, const char *const *names, size_t *ret)
+bool
+when_cut_name(struct str *s, const char *const *names, size_t *ret)
 {
 	struct str word = { s->p, 0 };
 
@@ -257,15 +253,15 @@ cut_name(struct str *s, const char *const *names, size_t *ret)
 
 /* The names of RFC 5322.  Others ("CET") it would have us take for UTC; a wrong hour is
  * worse than none. */
-static bool
-cut_zone(struct str *s, int *ret_offset_s)
+bool
+when_cut_zone(struct str *s, int *ret_offset_s)
 {
 	static const char *const names[] = { "GMT", "UT", "UTC", "Z", "EST", "EDT", "CST", "CDT",
 	    "MST", "MDT", "PST", "PDT", NULL };
 	static const int hours[] = { 0, 0, 0, 0, -5, -4, -6, -5, -7, -6, -8, -7 };
 	size_t at;
 
-	if (!cut_name(s, names, &at))
+	if (!when_cut_name(s, names, &at))
 		return cut_offset(s, ret_offset_s);
 	*ret_offset_s = hours[at] * 3600;
 	return true;
@@ -277,7 +273,7 @@ cut_mail_year(struct str *s, int *ret)
 {
 	size_t before = s->n;
 
-	if (!cut_number(s, 2, 4, ret))
+	if (!when_cut_number(s, 2, 4, ret))
 		return false;
 	if (before - s->n == 2)
 		*ret += *ret < 50 ? 2000 : 1900;
@@ -295,12 +291,12 @@ cut_mail_date(struct str *s, struct date_time *t)
 	    "AUG", "SEP", "OCT", "NOV", "DEC", NULL };
 	size_t at;
 
-	if (cut_name(s, days, &at)) {
+	if (when_cut_name(s, days, &at)) {
 		(void)cut_space(s);
-		(void)cut_char(s, ",");
+		(void)when_cut_char(s, ",");
 		(void)cut_space(s);
 	}
-	if (!cut_number(s, 1, 2, &t->day) || !cut_space(s) || !cut_name(s, months, &at) ||
+	if (!when_cut_number(s, 1, 2, &t->day) || !cut_space(s) || !when_cut_name(s, months, &at) ||
 	    !cut_space(s) || !cut_mail_year(s, &t->year))
 		return false;
 	t->month = (int)at + 1;
@@ -316,12 +312,12 @@ parse_rfc5322(struct str s, int64_t *ret_us)
 
 	if (!without_comments(s, text, &s) || !cut_mail_date(&s, &t) || !cut_space(&s))
 		return false;
-	if (!cut_number(&s, 2, 2, &t.hour) || !cut_char(&s, ":") ||
-	    !cut_number(&s, 2, 2, &t.minute))
+	if (!when_cut_number(&s, 2, 2, &t.hour) || !when_cut_char(&s, ":") ||
+	    !when_cut_number(&s, 2, 2, &t.minute))
 		return false;
-	if (cut_char(&s, ":") && !cut_number(&s, 2, 2, &t.second))
+	if (when_cut_char(&s, ":") && !when_cut_number(&s, 2, 2, &t.second))
 		return false;
-	return cut_space(&s) && cut_zone(&s, &t.offset_s) && s.n == 0 && to_us(&t, ret_us);
+	return cut_space(&s) && when_cut_zone(&s, &t.offset_s) && s.n == 0 && when_to_us(&t, ret_us);
 }
 
 bool
@@ -344,8 +340,8 @@ cut_amount(struct str *s, struct amount *ret)
 	*ret = (struct amount){ .whole = 0 };
 	if (!str_to_i64(cut_digits(s), 0, INT64_MAX, &ret->whole))
 		return false;
-	ret->has_fraction = cut_char(s, ".");
-	return !ret->has_fraction || cut_millionths(s, &ret->millionths);
+	ret->has_fraction = when_cut_char(s, ".");
+	return !ret->has_fraction || when_cut_millionths(s, &ret->millionths);
 }
 
 static bool
@@ -416,13 +412,13 @@ parse_iso_span(struct str s, struct span *ret)
 	struct span span = { 0 };
 	size_t from = 0;
 
-	if (!cut_char(&s, "Pp"))
+	if (!when_cut_char(&s, "Pp"))
 		return false;
 	while (s.n > 0) {
 		struct amount n;
 		const struct unit *u;
 
-		if (!is_time && cut_char(&s, "Tt")) {
+		if (!is_time && when_cut_char(&s, "Tt")) {
 			is_time = true;
 			is_complete = false;
 		}

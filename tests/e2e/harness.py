@@ -13,6 +13,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.normpath(os.path.join(HERE, "..", ".."))
 SCHEMA = os.path.join(SOURCE, "schema")
+PRESETS = os.path.join(SOURCE, "channels", "presets")
 DEADLINE_S = 20
 STOP_WITHIN_S = 30
 TEMPLATE = "touchlog_template"
@@ -182,6 +183,7 @@ def write_config(directory, database, config, ports=None):
     whole = {
         "listeners": {name: {"address": f"127.0.0.1:{ports.get(name, 0)}", "serve": serve}
                       for name, serve in (("public", ["ingest"]), ("ops", ["ops"]))},
+        "preset_dir": PRESETS,
         **config,
         "database": {"conninfo": database.conninfo(), **config.get("database", {})},
     }

@@ -34,10 +34,11 @@ def schema_of_settings():
 
 
 def install(text, directory):
-    """Puts a configuration and the secrets it names by file: into the directory; returns its path."""
+    """Puts a configuration and the secrets it names by file: into the directory; returns its path.  The presets need
+    not be installed."""
     path = os.path.join(directory, "touchlog.yaml")
     with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
+        f.write(f"{text}\npreset_dir: \"{harness.PRESETS}\"\n")
     for name in re.findall(r'"file:([^"]+)"', text):
         secret = os.path.join(directory, name)
         os.makedirs(os.path.dirname(secret), exist_ok=True)
@@ -254,10 +255,10 @@ def files_of_the_source():
     """What people wrote: no objects, no caches, nothing that a build left in the tree."""
     for folder in ("channels", "contrib", "daemon", "schema", "tests"):
         for at, folders, names in os.walk(os.path.join(harness.SOURCE, folder)):
-            folders[:] = [f for f in folders if not f.startswith((".", "__"))]
+            folders[:] = [f for f in folders if not f.startswith((".", "__")) and f != "node_modules"]
             for name in names:
                 path = os.path.join(at, name)
-                is_text = re.search(r"\.(c|h|cc|py|sql|md|in|sh|json|ndjson|sample|dict)$", name)
+                is_text = re.search(r"\.(c|h|cc|js|py|sql|md|in|sh|json|ndjson|sample|dict)$", name)
                 with open(path, "rb") as f:
                     if is_text or f.read(2) == b"#!":
                         yield os.path.relpath(path, harness.SOURCE)

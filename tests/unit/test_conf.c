@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <ftw.h>
 #include <json-c/json.h>
 #include <regex.h>
@@ -1356,6 +1357,194 @@ the_manual_page_is_balanced_and_clean_for_groff(void **state)
 	buf_fini(&text);
 }
 
+/* ---- entries that build on a file ---- */
+
+struct built {
+	struct str		 base, verify;
+	const struct conf_node	*map, *items;
+};
+
+struct built_settings {
+	struct str		 folder;
+	struct conf_named_list	 sources;
+};
+
+static const struct conf_key built_keys[] = {
+	{ "preset", CONF_BASE, offsetof(struct built, base), .reload = true,
+	  .folder = "preset_dir", .help = "What it builds on." },
+	{ "verify", CONF_TEXT, offsetof(struct built, verify), .required = true,
+	  .help = "How a sender proves who it is." },
+	{ "map", CONF_TREE, offsetof(struct built, map), .merge_levels = 2,
+	  .help = "Where the values stand." },
+	{ "items", CONF_TREE, offsetof(struct built, items), .is_parts = true,
+	  .help = "Several kinds." },
+	{ .name = NULL },
+};
+static const struct conf_variant built_type = { "webhook", built_keys, sizeof(struct built) };
+
+static const struct conf_variant *
+built_type_of(size_t n)
+{
+	return n == 0 ? &built_type : NULL;
+}
+
+static const struct conf_key building_keys[] = {
+	{ "sources", CONF_NAMED, offsetof(struct built_settings, sources), .keys = source_keys,
+	  .size = sizeof(struct source), .variant = built_type_of, .help = "The inlets." },
+	{ "preset_dir", CONF_TEXT, offsetof(struct built_settings, folder),
+	  .def = "/nowhere/at/all", .help = "Where the presets are." },
+	{ .name = NULL },
+};
+
+static struct built_settings built;
+
+static void
+load_built(const char *text)
+{
+	write_file("t.yaml", text);
+	conf_free(conf);
+	memset(&built, 0, sizeof(built));
+	conf = conf_load("t.yaml", building_keys, &built);
+	assert_non_null(conf);
+}
+
+static void
+write_preset(const char *text)
+{
+	assert_true(mkdir("presets", 0700) == 0 || errno == EEXIST);
+	write_file("presets/shop.yaml", text);
+}
+
+static void
+an_entry_says_again_what_it_builds_on_or_takes_it_away(void **state)
+{
+	const struct built *own;
+	const struct source *common;
+
+	(void)state;
+	write_preset("verify: token\nchannel: form\npaused: yes\n"
+	    "map: { id: /a, kind: /b, mail: /c, words: { x: y, z: w } }\n");
+	/* The folder may be named behind the entries, and counts from the file. */
+	load_built("sources:\n"
+	    "  one: { type: webhook, preset: shop }\n"
+	    "  two: { type: webhook, preset: shop, verify: none, paused: no,\n"
+	    "         map: { kind: /B, mail: , words: { z: W, v: u } } }\n"
+	    "preset_dir: presets\n");
+	assert_no_errors();
+	own = built.sources.v[0].own;
+	common = built.sources.v[0].common;
+	assert_str(own->verify, "token");
+	assert_str(own->base, "shop");
+	assert_str(built.sources.v[0].base, "shop");
+	assert_str(conf_text(conf_find(own->map, "kind")), "/b");
+	assert_true(common->paused && common->channel == 2);
+
+	own = built.sources.v[1].own;
+	common = built.sources.v[1].common;
+	assert_str(own->verify, "none");
+	assert_false(common->paused);
+	assert_int_equal(common->channel, 2);
+	assert_int_equal(conf_count(own->map), 3);
+	assert_str(conf_text(conf_find(own->map, "id")), "/a");
+	assert_str(conf_text(conf_find(own->map, "kind")), "/B");
+	assert_int_equal(conf_count(conf_find(own->map, "words")), 3);
+	assert_str(conf_text(conf_find(conf_find(own->map, "words"), "z")), "W");
+	assert_non_null(conf_find(built.sources.v[1].node, "channel"));
+}
+
+static void
+what_an_entry_says_goes_for_all_parts_of_what_it_builds_on(void **state)
+{
+	const struct built *own;
+	const struct conf_node *map;
+
+	(void)state;
+	write_preset("verify: none\nmap: { id: /a, kind: /k }\n"
+	    "items: [ { when: x, map: { kind: /b, mail: /c } }, { when: y }, z ]\n");
+	load_built("preset_dir: presets\nsources:\n"
+	    "  one: { type: webhook, preset: shop, map: { kind: /B, mail: , more: /m } }\n"
+	    "  two: { type: webhook, preset: shop, map: { kind: /B }, items: [] }\n");
+	assert_no_errors();
+	own = built.sources.v[0].own;
+	assert_int_equal(conf_count(own->map), 3);
+	assert_str(conf_text(conf_find(own->map, "id")), "/a");
+	assert_int_equal(conf_count(own->items), 3);
+	map = conf_find(conf_item(own->items, 0), "map");
+	assert_str(conf_text(conf_find(map, "kind")), "/B");
+	assert_null(conf_find(map, "mail"));
+	assert_str(conf_text(conf_find(conf_item(own->items, 0), "when")), "x");
+	assert_null(conf_find(conf_item(own->items, 1), "map"));
+	assert_str(conf_text(conf_item(own->items, 2)), "z");
+	own = built.sources.v[1].own;
+	assert_int_equal(conf_count(own->items), 0);
+}
+
+static void
+an_error_in_what_entries_build_on_names_its_own_place(void **state)
+{
+	(void)state;
+	write_preset("verify: [x]\npaused: maybe\ntype: webhook\npreset: shop\nmpa: {}\n");
+	load_built("preset_dir: presets\nsources: { one: { type: webhook, preset: shop } }\n");
+	assert_int_equal(conf_errors(conf), 5);
+	assert_string_equal(conf_error_text(conf, 0), "./presets/shop.yaml:3:1: "
+	    "type: stands in what builds on this file, not in it; remove it here");
+	assert_non_null(strstr(conf_error_text(conf, 1), "/presets/shop.yaml:4:1: preset: "));
+	assert_non_null(strstr(conf_error_text(conf, 2), "/presets/shop.yaml:1:9: "
+	    "sources.one.verify: is a list"));
+	assert_non_null(strstr(conf_error_text(conf, 3), "/presets/shop.yaml:2:9: "));
+	assert_non_null(strstr(conf_error_text(conf, 4), "did you mean \"map\"?"));
+	write_preset("verify: 'x\n");
+	load_built("preset_dir: presets\nsources: { one: { type: webhook, preset: shop },\n"
+	    "  two: { type: webhook, preset: shop } }\n");
+	assert_int_equal(conf_errors(conf), 1);
+	assert_non_null(strstr(conf_error_text(conf, 0), "/presets/shop.yaml:1:"));
+	assert_null(built.sources.v[0].variant);
+}
+
+static void
+what_nothing_can_be_built_on_is_one_error_with_the_nearest_name(void **state)
+{
+	static const char *const bad[][2] = {
+		{ "shpo", "there is no \"shpo\" in ./presets; did you mean \"shop\"? known are: "
+		    "shop" },
+		{ "../t", "there is no \"../t\" in ./presets; known are: shop" },
+		{ "''", "there is no \"\" in ./presets; known are: shop" },
+		{ "[]", "is a list; a text is wanted" },
+	};
+	char text[256];
+
+	(void)state;
+	write_preset("verify: none\n");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		(void)snprintf(text, sizeof(text), "preset_dir: presets\nsources:\n"
+		    "  s: { type: webhook, preset: %s }\n", bad[i][0]);
+		load_built(text);
+		(void)snprintf(text, sizeof(text), "t.yaml:3:31: sources.s.preset: %s", bad[i][1]);
+		assert_errors(text);
+	}
+	load_built("sources: { s: { type: webhook, preset: shop } }\n");
+	assert_errors("t.yaml:1:40: sources.s.preset: /nowhere/at/all: No such file or directory");
+}
+
+static void
+what_is_required_may_stand_in_what_an_entry_builds_on(void **state)
+{
+	struct buf schema;
+
+	(void)state;
+	write_preset("channel: web\n");
+	load_built("preset_dir: presets\nsources:\n  s: { type: webhook, preset: shop }\n");
+	assert_int_equal(conf_errors(conf), 1);
+	assert_non_null(strstr(conf_error_text(conf, 0),
+	    "t.yaml:3:3: sources.s.verify: is required"));
+	buf_init(&schema, 1 << 20);
+	conf_schema(building_keys, &schema);
+	buf_add(&schema, "", 1);
+	assert_non_null(strstr(schema.p, "\"anyOf\":[{\"required\":[\"verify\"]},"
+	    "{\"required\":[\"preset\"]}]"));
+	buf_fini(&schema);
+}
+
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
 
 int
@@ -1400,6 +1589,11 @@ main(void)
 		TEST(the_schema_asks_for_what_is_required_only_where_nothing_is_included),
 		TEST(the_manual_page_shows_type_range_default_and_reload),
 		TEST(the_manual_page_is_balanced_and_clean_for_groff),
+		TEST(an_entry_says_again_what_it_builds_on_or_takes_it_away),
+		TEST(what_an_entry_says_goes_for_all_parts_of_what_it_builds_on),
+		TEST(an_error_in_what_entries_build_on_names_its_own_place),
+		TEST(what_nothing_can_be_built_on_is_one_error_with_the_nearest_name),
+		TEST(what_is_required_may_stand_in_what_an_entry_builds_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -629,6 +629,32 @@ a_pointer_finds_what_rfc_6901_says(void **state)
 }
 
 static void
+a_pointer_takes_the_items_in_which_a_member_has_a_text(void **state)
+{
+	struct json_object *o = parsed("{\"v\":[{\"t\":\"a\",\"n\":1},7,{\"t\":\"b\",\"f\":{\"t\":\"c\"},"
+	    "\"n\":2},{\"t\":\"b\",\"f\":{\"t\":5},\"n\":3}],\"t=b\":\"a member\"}");
+	static const char *const nowhere[] = { "/v/t=d", "/v/f=c/n", "/v/f~1t~1x=c/n", "/v/f~1=c" };
+
+	(void)state;
+	assert_text_of(o, "/v/t=b/n", "2");
+	assert_text_of(o, "/v/f~1t=c/n", "2");
+	assert_text_of(o, "/v/f~1t=5/n", "3");
+	assert_text_of(o, "/v/*/f/t", "c");
+	assert_text_of(o, "/t=b", "a member");
+	for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
+		struct arena a = { 0 };
+		struct json_pointer p;
+		bool found;
+
+		assert_true(json_pointer_compile(&a, str_of(nowhere[i]), &p, &err));
+		assert_null(json_pointer_find(&p, o, &found));
+		assert_false(found);
+		arena_fini(&a);
+	}
+	json_object_put(o);
+}
+
+static void
 a_bad_pointer_is_a_config_error(void **state)
 {
 	static const char *const pointers[] = { "a", " /a", "/~", "/a~2", "/~~", "/a/b~" };
@@ -683,6 +709,7 @@ main(void)
 		cmocka_unit_test(what_is_no_array_has_no_items),
 		cmocka_unit_test(an_array_splits_into_what_the_parser_sees),
 		cmocka_unit_test(a_pointer_finds_what_rfc_6901_says),
+		cmocka_unit_test(a_pointer_takes_the_items_in_which_a_member_has_a_text),
 		cmocka_unit_test(a_bad_pointer_is_a_config_error),
 		cmocka_unit_test(objects_and_arrays_are_no_text),
 	};

@@ -50,7 +50,9 @@ check_full(struct signature *s, const char *headers, struct str body, struct str
 	http_parse_init(&p, &limits);
 	assert_int_equal(http_parse_feed(&p, text, (size_t)n), n);
 	assert_int_equal(p.state, PARSE_DONE);
-	if (signature_verify(s, &p.msg, body, path_token, now_us, &check))
+	const struct signature_request r = { .m = &p.msg, .body = body, .path_token = path_token,
+	    .now_us = now_us };
+	if (signature_verify(s, &r, &check))
 		assert_string_equal(check, "");
 	else
 		assert_string_not_equal(check, "");
@@ -483,7 +485,10 @@ settings_that_do_not_fit_the_scheme_are_refused(void **state)
 		{ { .scheme = SIGNATURE_HMAC_SHA256, .header = STR("X"), .secrets = empty,
 		    .nsecrets = 2 }, "secret: it is empty" },
 		{ { .scheme = SIGNATURE_HMAC_SHA256, .header = STR("X"), .secrets = one_key,
-		    .nsecrets = 1, .timestamp_header = STR("T") }, "window: it is out of range" },
+		    .nsecrets = 1, .timestamp_header = STR("T"), .window_ms = -1 },
+		    "window: it is out of range" },
+		{ { .scheme = SIGNATURE_BEARER, .window_ms = 1000, .secrets = one_key,
+		    .nsecrets = 1 }, "verify: bearer has no use for window" },
 	};
 
 	(void)state;

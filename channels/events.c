@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A posted body -> its events -> the log.
+ *
+ * A body holds documents: one, or those of an array or of lines.  Where there is a map, a
+ * document holds items, of which the map's conditions may take all, some or none; without
+ * one it is an event itself.  All documents are read and all items found before the first
+ * is submitted: what is refused is refused as a whole, and ids are counted through.
+ *
+ * What is kept of an event (as payload, and to be parked) is what was sent where that was
+ * its own; of an item out of a list it is its document with the other items left out.
+ * Either is read again by the same way when it was parked: events_replay().
+ */
+#include "channels/events.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <json-c/json.h>
+
+#include "base/json.h"
+#include "channels/body.h"
+#include "channels/need_values.h"
+#include "channels/post.h"
+#include "io/http_server.h"
+#include "model/canonical.h"
+#include "model/dedupe.h"
+#include "model/mapping.h"
+#include "model/normalise.h"
+
+enum {
+	DOCUMENT_MAX_DEPTH = 100,
+	EVENTS_MAX = 10000,		/* of one request */
+	WRITTEN_MAX_TIMES = 32,		/* what items are written to, in bodies */
+	WRITTEN_MIN_BYTES = 1024 * 1024,
+};
+
+struct document {
+	struct str		 bytes;		/* the body's */
+	struct json_object	*json;		/* ours; NULL with an error, or the value null */
+	struct map_items	 items;		/* ours; of a mapped one that was told */
+	bool			 is_read;	/* else it cannot be stored: its sender's to mend */
+	bool			 is_told;	/* its items are known; else the map is to be mended */
+	struct err		 err;		/* of either */
+};
+
+/* One body while its events are read. */
+struct reading {
+	struct channel		*ch;
+	const struct mapping	*mapping;
+	struct body		 body;
+	struct body_items	 slices;
+	struct document		*docs;		/* ours */
+	struct arena		 arena;		/* ours */
+	const struct str	*values;	/* of the mapping's needs */
+	struct str		 whole_type;	/* of what is kept: documents as sent */
+	struct str		 item_type;	/* and JSON that was made of them */
+	size_t			 nevents;
+	size_t			 nwritten;	/* bytes of the latter */
+};
+
+/* ---- reading ---- */
+
+static void
+reading_fini(struct reading *r)
+{
+	for (size_t i = 0; i < r->slices.n && r->docs != NULL; i++) {
+		map_items_fini(&r->docs[i].items);
+		json_object_put(r->docs[i].json);
+	}
+	free(r->docs);
+	arena_fini(&r->arena);
+	body_items_fini(&r->slices);
+	body_fini(&r->body);
+}
+
+static bool
+refuse(struct body_refusal *why, int status, const char *check, const char *detail)
+{
+	why->status = status;
+	why->check = check;
+	(void)snprintf(why->detail, sizeof(why->detail), "%s", detail);
+	return false;
+}
+
+/* An array that is not JSON throughout is no array.  A line, or an item that is JSON but
+ * cannot be stored, fails alone. */
+static bool
+read_json(struct reading *r, struct document *d, struct body_refusal *why)
+{
+	struct json_scan scan;
+
+	d->is_read = json_scan(d->bytes, &scan, &d->err) &&
+	    json_parse_scanned(d->bytes, &scan, DOCUMENT_MAX_DEPTH, &d->json, &d->err);
+	if (d->is_read || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
+		return true;
+	if (r->slices.is_plural)
+		(void)err_in(&d->err, "item %zu", (size_t)(d - r->docs));
+	return refuse(why, 400, "json", d->err.text);
+}
+
+static bool
+read_documents(struct reading *r, struct body_refusal *why)
+{
+	r->docs = calloc(r->slices.n + 1, sizeof(*r->docs));
+	if (r->docs == NULL)
+		return refuse(why, 503, "memory", "out of memory");
+	for (size_t i = 0; i < r->slices.n; i++) {
+		struct document *d = &r->docs[i];
+
+		d->bytes = r->slices.v[i];
+		if (!body_is_form(&r->body)) {
+			if (!read_json(r, d, why))
+				return false;
+			continue;
+		}
+		if (!body_read_form(&r->body, &d->json, why))
+			return false;
+		d->is_read = true;
+	}
+	return true;
+}
+
+static struct map_input
+input_of(const struct reading *r, const struct document *d)
+{
+	return (struct map_input){ .doc = d->json, .values = r->values,
+	    .zone = channel_source(r->ch)->zone };
+}
+
+/* How many events the document is. */
+static size_t
+count(const struct reading *r, const struct document *d)
+{
+	return r->mapping != NULL && d->is_read && d->is_told ? d->items.n : 1;
+}
+
+static bool
+find_items(struct reading *r, struct body_refusal *why)
+{
+	for (size_t i = 0; i < r->slices.n; i++) {
+		struct document *d = &r->docs[i];
+		const struct map_input in = input_of(r, d);
+
+		if (r->mapping != NULL && d->is_read) {
+			d->is_told = mapping_find(r->mapping, &in, &r->arena, &d->items, &d->err);
+			if (!d->is_told && d->err.kind != ERR_INPUT)
+				return refuse(why, 503, "memory", d->err.text);
+		}
+		r->nevents += count(r, d);
+	}
+	return r->nevents <= EVENTS_MAX ||
+	    refuse(why, 413, "too_many", "more than 10000 events in one request");
+}
+
+/* What the map reads of the request, and how it is kept beside the bytes. */
+static bool
+fetch_values(struct reading *r, const struct http_request *req, struct body_refusal *why)
+{
+	const struct place_needs *needs;
+	struct err err;
+
+	r->whole_type = body_is_form(&r->body) ? r->body.type : STR("application/json");
+	r->item_type = STR("application/json");
+	if (r->mapping == NULL)
+		return true;
+	needs = mapping_needs(r->mapping);
+	return (need_values_fetch(needs, req, &r->arena, &r->values, &err) &&
+	    need_values_keep(needs, r->values, r->whole_type, &r->arena, &r->whole_type, &err) &&
+	    need_values_keep(needs, r->values, r->item_type, &r->arena, &r->item_type, &err)) ||
+	    refuse(why, 503, "memory", err.text);
+}
+
+static bool
+read_body(struct reading *r, const struct http_request *req, struct body_refusal *why)
+{
+	size_t max_bytes = (size_t)channel_source(r->ch)->max_body;
+
+	return body_open(&r->body, req, max_bytes, r->mapping != NULL, why) &&
+	    body_split(&r->body, &r->slices, why) && read_documents(r, why) &&
+	    fetch_values(r, req, why) && find_items(r, why);
+}
+
+/* ---- one event ---- */
+
+/* What is kept of the event.  The context of a thousand items is written a thousand times:
+ * one that is as large as they are has to have an end. */
+static bool
+fill_bytes(struct reading *r, const struct document *d, size_t i, struct item_origin *o,
+    struct err *err)
+{
+	bool is_whole = r->mapping == NULL || map_items_is_whole(&d->items, i);
+	const struct map_input in = input_of(r, d);
+
+	if (is_whole && !body_is_form(&r->body))
+		return true;
+	if (!mapping_item_json(&d->items, i, &in, &o->payload, err))
+		return false;
+	if (is_whole)
+		return true;
+	r->nwritten += o->payload.n;
+	if (r->nwritten > WRITTEN_MIN_BYTES + WRITTEN_MAX_TIMES * r->body.bytes.n)
+		return err_set(err, ERR_INPUT, "too much stands around the items of this document");
+	o->raw = o->payload;
+	o->content_type = r->item_type;
+	return true;
+}
+
+/* Item -> draft -> interaction, by the map or as a canonical event.  The draft comes
+ * first: what is kept of the event is good until the next part of its document is
+ * written. */
+static bool
+read_event(struct reading *r, struct document *d, size_t i, struct item_origin *o,
+    struct arena *a, struct draft *draft, struct interaction *ret, struct err *err)
+{
+	const struct map_input in = input_of(r, d);
+	struct err other;
+	bool fits = r->mapping != NULL ? mapping_run(&d->items, i, &in, a, draft, err) :
+	    draft_init(draft, a, err) && canonical_read(d->json, draft, err);
+
+	if (!fill_bytes(r, d, i, o, fits ? err : &other))
+		fits = false;
+	return fits && normalise(channel_source(r->ch), draft, o, a, ret, err);
+}
+
+/* The key under which an event that does not fit is parked: its own where it can be
+ * known, so that the same event parked twice is parked once. */
+static void
+park(struct reading *r, struct post *p, size_t n, const struct draft *d,
+    const struct item_origin *o, const struct err *why)
+{
+	const struct source *s = channel_source(r->ch);
+	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
+	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
+	    .id = o->id };
+	struct parking k = { .id = o->id, .source = s->name, .raw = o->raw,
+	    .content_type = o->content_type, .reason = str_of(why->text) };
+	bool has_none;
+
+	k.key = dedupe_key(s, &facts, &has_none);
+	if (has_none)
+		k.key = dedupe_body_key(s, o->raw);
+	post_park(p, n, &k);
+}
+
+/* A canonical event that does not fit is its sender's to mend; a mapped one's sender
+ * knows nothing of our map, so the event is kept until the map is mended. */
+static void
+submit(struct reading *r, struct post *p, size_t n, struct document *d, size_t i,
+    struct item_origin *o)
+{
+	static struct arena arena;	/* kept: most events fit its first block */
+	struct interaction event;
+	struct draft draft = { 0 };
+	struct err err;
+
+	if (read_event(r, d, i, o, &arena, &draft, &event, &err))
+		post_submit(p, n, &event);
+	else if (r->mapping == NULL || err.kind != ERR_INPUT)
+		post_reject(p, n, &err);
+	else
+		park(r, p, n, &draft, o, &err);
+	arena_reset(&arena);
+}
+
+static void
+give_fate(struct reading *r, struct post *p, size_t n, struct document *d, size_t i,
+    struct str idempotency_key)
+{
+	const struct draft nothing = { 0 };
+	struct item_origin o = { .id = post_id(p, n), .index = (uint32_t)n,
+	    .idempotency_key = idempotency_key, .raw = d->bytes, .payload = d->bytes,
+	    .content_type = r->whole_type };
+
+	if (!d->is_read)
+		post_reject(p, n, &d->err);
+	else if (r->mapping != NULL && !d->is_told)
+		park(r, p, n, &nothing, &o, &d->err);
+	else if (r->mapping != NULL && !map_items_takes(&d->items, i))
+		post_ignore(p, n);
+	else
+		submit(r, p, n, d, i, &o);
+}
+
+static void
+submit_all(struct reading *r, struct http_request *req)
+{
+	struct str key = http_request_header(req, STR("Idempotency-Key"));
+	bool is_plural = r->slices.is_plural ||
+	    (r->mapping != NULL && mapping_has_each(r->mapping));
+	struct post *p = post_new(r->ch, req, r->nevents, is_plural);
+	size_t n = 0;
+
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < r->slices.n; i++)
+		for (size_t k = 0; k < count(r, &r->docs[i]); k++)
+			give_fate(r, p, n++, &r->docs[i], k, key);
+	post_finish(p);
+}
+
+void
+events_take(struct channel *ch, const struct mapping *mapping, struct http_request *take_req)
+{
+	struct reading r = { .ch = ch, .mapping = mapping };
+	struct body_refusal why;
+
+	if (!read_body(&r, take_req, &why))
+		post_refuse(ch, take_req, why.status, why.check, NULL, str_of(why.detail));
+	else if (!channel_within_rate(ch, r.nevents))
+		post_refuse(ch, take_req, 429, "rate", NULL,
+		    STR("more events than this source may send"));
+	else
+		submit_all(&r, take_req);
+	reading_fini(&r);
+}
+
+/* ---- what was parked ---- */
+
+/* The bytes are one document, also where they begin with a bracket. */
+static bool
+read_parked(struct reading *r, const struct parking *p, struct err *err)
+{
+	struct body_refusal why;
+	struct document *d;
+
+	r->slices.v = calloc(1, sizeof(*r->slices.v));
+	r->docs = calloc(1, sizeof(*r->docs));
+	if (r->slices.v == NULL || r->docs == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	r->slices.n = 1;
+	d = &r->docs[0];
+	d->bytes = p->raw;
+	if (!body_open_kept(&r->body, p->content_type, p->raw, r->mapping != NULL, &why) ||
+	    (body_is_form(&r->body) && !body_read_form(&r->body, &d->json, &why)))
+		return err_set(err, why.status == 503 ? ERR_RETRY : ERR_INPUT, "%s", why.detail);
+	if (!body_is_form(&r->body) && !json_parse(p->raw, DOCUMENT_MAX_DEPTH, &d->json, err))
+		return false;
+	return r->mapping == NULL || need_values_restore(mapping_needs(r->mapping),
+	    p->content_type, &r->arena, &r->values, err);
+}
+
+/* Its one item: an event is parked by itself, and the map, since mended, has to say so. */
+static bool
+find_parked(struct reading *r, size_t *ret, struct err *err)
+{
+	struct document *d = &r->docs[0];
+	const struct map_input in = input_of(r, d);
+	size_t n = 0;
+
+	*ret = 0;
+	if (r->mapping == NULL)
+		return true;
+	if (!mapping_find(r->mapping, &in, &r->arena, &d->items, err))
+		return false;
+	for (size_t i = 0; i < d->items.n; i++)
+		if (map_items_takes(&d->items, i)) {
+			*ret = i;
+			n++;
+		}
+	if (n == 0)
+		return err_set(err, ERR_INPUT, "no event of this source any more: no `when` takes it");
+	return n == 1 || err_set(err, ERR_INPUT, "by the map as it is now these are %zu events; "
+	    "post them again", n);
+}
+
+static bool
+replay_event(struct reading *r, const struct parking *p, size_t i, struct receipt *receipt,
+    struct arena *a, struct err *err)
+{
+	struct item_origin o = { .id = p->id, .raw = p->raw, .payload = p->raw,
+	    .content_type = p->content_type };
+	struct interaction event;
+	struct draft draft;
+
+	if (!read_event(r, &r->docs[0], i, &o, a, &draft, &event, err))
+		return false;
+	/* Without an id of its own, the key of its first coming: that may have been its
+	 * request's Idempotency-Key. */
+	if (event.text[COL_EXTERNAL_ID].p == NULL)
+		event.key = p->key;
+	/* It is parked as it came, should it be refused again. */
+	event.raw = p->raw;
+	event.content_type = p->content_type;
+	return channel_submit(r->ch, &event, receipt, err);
+}
+
+bool
+events_replay(struct channel *ch, const struct mapping *mapping, const struct parking *p,
+    struct receipt *receipt, struct err *err)
+{
+	struct reading r = { .ch = ch, .mapping = mapping };
+	struct arena arena = { 0 };
+	size_t i;
+	bool ok = read_parked(&r, p, err) && find_parked(&r, &i, err) &&
+	    replay_event(&r, p, i, receipt, &arena, err);
+
+	arena_fini(&arena);
+	reading_fini(&r);
+	return ok;
+}
