@@ -85,7 +85,7 @@ END $$;
 
 -- After a restore into another cluster transaction ids start low again.  Raises
 -- the offset, so that followers of txid go on; true when it had to.  To be
--- called at each connect, before the first batch.
+-- called by each connection in the transaction of its first batch, or before.
 CREATE FUNCTION touchlog.adopt_cluster() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -43,15 +43,18 @@ drop_notice(void *arg, const PGresult *res)
 	(void)res;
 }
 
+/* As in the daemon's own sessions: what others may have put into public is not ours. */
+#define NO_PUBLIC "SET search_path = pg_catalog, pg_temp; "
+
 static bool
 set_session(PGconn *pg, enum db_role role)
 {
 	static const char *const sql[] = {
-		[DB_READ]  = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = "
+		[DB_READ]  = NO_PUBLIC "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = "
 		    "'iso_8601'; SET jit = off; SET default_transaction_read_only = on",
-		[DB_WRITE] = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET jit = off;"
+		[DB_WRITE] = NO_PUBLIC "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET jit = off;"
 		    "SET lock_timeout = '10s'",
-		[DB_ADMIN] = "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'",
+		[DB_ADMIN] = NO_PUBLIC "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'",
 	};
 	PGresult *res;
 	bool ok;

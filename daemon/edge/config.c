@@ -12,6 +12,7 @@
 
 #include "channels/channel.h"
 #include "channels/registry.h"
+#include "io/http_server.h"
 #include "io/pg_conn.h"
 #include "model/zone.h"
 
@@ -52,6 +53,10 @@ static const struct conf_key listener_keys[] = {
 	    .max = 1000000, .def = "10000",
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
 	    "Behind a proxy they all come from one." },
+	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
+	    .max = 17179869184, .def = "256MiB",
+	    .help = "Memory for bodies that are being received; when it is used up, a further one "
+	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
 	    .max = 600000, .def = "30s",
 	    .help = "First to last byte of a request; slower ones get 408." },
@@ -88,8 +93,9 @@ static const struct conf_key source_keys[] = {
 	    .help = "By what a retried event is known: its external_id, else Idempotency-Key, else "
 	    "(when it says when it occurred) its bytes (auto); always its bytes (body); not at "
 	    "all (none)." },
-	{ "dedupe_for", CONF_MS, OF_SOURCE(dedupe_for_ms), .min = 86400000, .reload = true,
-	    .def = "400d", .help = "How long a retried event is known." },
+	{ "dedupe_for", CONF_MS, OF_SOURCE(dedupe_for_ms), .min = 86400000,
+	    .max = 315360000000000, .reload = true, .def = "400d",
+	    .help = "How long a retried event is known." },
 	{ "rate", CONF_INT, OF_SOURCE(rate), .min = 0, .max = 10000000, .def = "0",
 	    .reload = true, .help = "Events a second; more are told 429. 0: any." },
 	{ "max_body", CONF_SIZE, OF_SOURCE(max_body), .min = 1024, .max = 268435456,
@@ -171,6 +177,17 @@ check_conninfo(struct config *c, const char *key, struct str text)
 }
 
 static void
+check_listener(struct config *c, const struct conf_named *named)
+{
+	const struct listener_conf *l = named->common;
+
+	if (l->address.p != NULL && !http_is_address(l->address.p))
+		conf_complain(c->conf, conf_find(named->node, "address"), "listeners.%.*s.address: "
+		    "a numeric address and a port are wanted, such as 127.0.0.1:8080, "
+		    "0.0.0.0:8080 (all) or [::]:8080 (all, IPv6 too)", STR_ARG(named->name));
+}
+
+static void
 check_own(struct config *c)
 {
 	size_t bad = 0;
@@ -230,21 +247,46 @@ check_source(struct config *c, struct conf_named *named)
 	}
 }
 
-/* Two sources under one former name would take each other's events for duplicates. */
+static bool
+is_former_name(const struct source *s, struct str name)
+{
+	for (size_t i = 0; i < s->was.n; i++)
+		if (str_eq(s->was.v[i], name))
+			return true;
+	return false;
+}
+
+/* Two sources under one name, be it a former one, would take each other's events for
+ * duplicates. */
+static void
+check_former_name(struct config *c, const struct conf_named *a, struct str name)
+{
+	const struct conf_node *at = conf_find(a->node, "was");
+
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct conf_named *b = &c->sources.v[i];
+
+		if (b == a)
+			continue;
+		if (str_eq(name, b->name))
+			conf_complain(c->conf, at, "was: %.*s is a source by itself",
+			    STR_ARG(name));
+		else if (b < a && is_former_name(b->common, name))
+			conf_complain(c->conf, at, "was: %.*s is the former name of %.*s too: only "
+			    "one of them can go on with it", STR_ARG(name), STR_ARG(b->name));
+	}
+}
+
 static void
 check_former_names(struct config *c)
 {
-	for (size_t i = 0; i < c->sources.n; i++)
-		for (size_t k = 0; k < c->sources.n; k++) {
-			const struct source *a = c->sources.v[i].common;
-			const struct conf_named *b = &c->sources.v[k];
+	for (size_t i = 0; i < c->sources.n; i++) {
+		const struct conf_named *a = &c->sources.v[i];
+		const struct source *s = a->common;
 
-			for (size_t w = 0; i != k && w < a->was.n; w++)
-				if (str_eq(a->was.v[w], b->name))
-					conf_complain(c->conf,
-					    conf_find(c->sources.v[i].node, "was"),
-					    "was: %.*s is a source by itself", STR_ARG(b->name));
-		}
+		for (size_t w = 0; w < s->was.n; w++)
+			check_former_name(c, a, s->was.v[w]);
+	}
 }
 
 static void
@@ -254,6 +296,8 @@ judge(struct config *c)
 	check_conninfo(c, "admin_conninfo", c->database.admin_conninfo);
 	check_conninfo(c, "reader_conninfo", c->database.reader_conninfo);
 	check_own(c);
+	for (size_t i = 0; i < c->listeners.n; i++)
+		check_listener(c, &c->listeners.v[i]);
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);

@@ -152,7 +152,8 @@ open_listener(struct loop *loop, struct listener *l, const struct conf_named *na
 	const struct http_limits limits = {
 		.parse = { HEAD_MAX_BYTES, BODY_MAX_BYTES },
 		.request_ms = (unsigned)c->request_ms, .idle_ms = (unsigned)c->idle_ms,
-		.output_bytes = OUTPUT_BYTES, .connections = (unsigned)c->max_connections,
+		.bodies_bytes = (size_t)c->max_bodies, .output_bytes = OUTPUT_BYTES,
+		.connections = (unsigned)c->max_connections,
 		.per_address = (unsigned)c->max_per_address,
 	};
 

@@ -9,12 +9,15 @@
 #include "flow/append.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "flow/batch.h"
 #include "model/row.h"
 
 const struct pg_statement append_statements[] = {
 	{ "begin", "BEGIN" },
+	{ "adopt", "SELECT touchlog.adopt_cluster()" },
 	{ "append", "SELECT stands, refused FROM touchlog.append($1, $2, $3, $4, $5, $6, $7, $8, $9,"
 	    " $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)" },
 	{ "commit", "COMMIT" },
@@ -235,6 +238,14 @@ read_fate(struct fate *f, struct uuid own, struct str stands)
 	if (memcmp(f->id.b, own.b, sizeof(own.b)) != 0)
 		f->kind = FATE_DUPLICATE;
 	return true;
+}
+
+void
+append_tell_adopted(const PGresult *res)
+{
+	if (strcmp(PQgetvalue(res, 0, 0), "t") == 0)
+		log_warn("cluster_adopted", F_TEXT("what", "this database was restored into "
+		    "another cluster: its transaction numbers go on above the old ones"));
 }
 
 bool

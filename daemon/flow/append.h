@@ -52,6 +52,8 @@ TL_MUST bool append_send_park(const struct append *a, PGconn *pg);
 /* Makes the partitions that this batch's oldest or newest event lacks. */
 TL_MUST bool append_send_partitions(const struct append *a, PGconn *pg);
 
+/* Reads adopt_cluster()'s row: logs when the database was restored elsewhere. */
+void	append_tell_adopted(const PGresult *res);
 /* Reads append()'s row: the fates of the batch's events. */
 TL_MUST bool append_read(struct append *a, const PGresult *res, struct err *err);
 /* Reads park()'s row: the ids under which they are kept. */

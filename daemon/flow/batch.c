@@ -38,6 +38,7 @@ batch_add(struct batch *b, struct record *take_record)
 {
 	b->records[b->n++] = take_record;
 	b->bytes += take_record->bytes;
+	b->nmentions += take_record->nmentions;
 }
 
 struct batch *
@@ -50,6 +51,7 @@ batch_halve(struct batch *b)
 		return NULL;
 	for (size_t i = keep; i < b->n; i++) {
 		b->bytes -= b->records[i]->bytes;
+		b->nmentions -= b->records[i]->nmentions;
 		batch_add(rest, b->records[i]);
 	}
 	b->n = keep;

@@ -20,6 +20,7 @@ struct batch {
 	size_t			 n;
 	size_t			 room;
 	size_t			 bytes;		/* of all records */
+	size_t			 nmentions;	/* likewise */
 	struct fate		*fates;		/* by record; the writer fills them in */
 	unsigned		 failures;	/* equal ones in a row on a live connection */
 	char			 sqlstate[6];	/* of the last failure */

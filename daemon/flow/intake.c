@@ -34,6 +34,8 @@ enum {
 	MAX_WRITERS	 = 16,
 	TICK_MS		 = 100,
 	SAME_FAILURES	 = 5,		/* then a batch is halved */
+	TROUBLE_FAILURES = 3,		/* then /readyz tells */
+	MENTIONS_PER_EVENT = 4,		/* on average, in a full batch */
 	RETRY_FIRST_US	 = 10 * 1000,
 	RETRY_MAX_US	 = 500 * 1000,
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
@@ -62,7 +64,7 @@ struct intake {
 	size_t			 nwaiting;	/* events queued for a batch */
 	size_t			 bytes;		/* of all events we own */
 	int64_t			 down_us;	/* clock_mono_us() since no writer is up; 0: one is */
-	struct err		 trouble;	/* the database lacks what a batch needs */
+	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
 	struct metric		*batch_events, *ack;	/* the table's */
 };
@@ -150,10 +152,13 @@ next_event(struct intake *in)
 	return e;
 }
 
+/* One event may mention 1,600 people, each of whom costs PostgreSQL 50 us when new: a
+ * thousand of them would keep who shares their batch waiting for longer than it waits. */
 static bool
 has_room(const struct intake *in, const struct batch *b)
 {
-	return b->n < b->room && b->bytes < (size_t)in->conf.batch_max_bytes;
+	return b->n < b->room && b->bytes < (size_t)in->conf.batch_max_bytes &&
+	    b->nmentions < MENTIONS_PER_EVENT * (size_t)in->conf.batch_max;
 }
 
 static size_t
@@ -283,7 +288,7 @@ park_refused(struct intake *in, struct batch *b, const struct write_failure *why
 	}
 	log_warn("event_parked", F_TEXT("id", id), F_STR("source", e->source),
 	    F_TEXT("sqlstate", why->sqlstate), F_NUM("bytes", e->raw.n));
-	(void)snprintf(e->reason, sizeof(e->reason), "%s", why->err.text);
+	record_set_reason(e, str_of(why->err.text));
 	(void)snprintf(e->sqlstate, sizeof(e->sqlstate), "%s", why->sqlstate);
 	b->n = 0;
 	batch_free(b);
@@ -300,6 +305,28 @@ count_failure(struct batch *b, const struct write_failure *why)
 	b->failures = why->sqlstate[0] == '\0' ? 0 : is_same ? b->failures + 1 : 1;
 }
 
+/* Others were in the way, of this batch: it says nothing of the next. */
+static bool
+is_contention(const char *sqlstate)
+{
+	return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0;
+}
+
+/* For /readyz: what time does not heal (a right or a function that is missing), and what
+ * several tries did not (a full disk, a partition that cannot be made). */
+static void
+note_trouble(struct intake *in, const struct batch *b, const struct write_failure *why)
+{
+	bool lasts = why->err.kind == ERR_CONFIG || (b->failures > 0 &&
+	    !is_contention(why->sqlstate) &&
+	    (b->failures >= TROUBLE_FAILURES || batch_is_given_up(b)));
+
+	if (!lasts || why->err.kind == ERR_INPUT)
+		return;
+	in->trouble = why->err;
+	in->trouble_us = clock_mono_us();
+}
+
 static void
 failed(struct intake *in, struct batch *b, const struct write_failure *why)
 {
@@ -308,10 +335,7 @@ failed(struct intake *in, struct batch *b, const struct write_failure *why)
 	metric_add(metric_get(METRIC_BATCH_ERRORS, class[0] != '\0' ? class : "connection", NULL),
 	    1);
 	count_failure(b, why);
-	if (why->err.kind == ERR_CONFIG) {
-		in->trouble = why->err;
-		in->trouble_us = clock_mono_us();
-	}
+	note_trouble(in, b, why);
 	if (why->err.kind != ERR_INPUT && b->failures <= 1)
 		log_warn("batch_failed", F_NUM("events", b->n), F_TEXT("sqlstate", why->sqlstate),
 		    F_TEXT("uncertain", why->err.kind == ERR_UNCERTAIN ? "yes" : "no"),

@@ -15,15 +15,17 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/uuid.h"
+#include "flow/append.h"
 #include "io/loop.h"
 #include "io/pg_conn.h"
 
-enum { TICK_MS = 1000, NCHORES = 3 };
+enum { TICK_MS = 1000, NCHORES = 3, STALL_US = 30 * 1000000 };
 
 struct keeper {
 	struct pg_conn	*conn;			/* ours */
 	struct event	*tick;			/* ours */
 	const struct chore *running;		/* NULL: nothing is asked */
+	int64_t		 asked_us;		/* clock_mono_us(), when it was */
 	int64_t		 due_us[NCHORES];	/* clock_mono_us() */
 	char		 prune_from[UUID_TEXT_SIZE];	/* where the next bite begins */
 };
@@ -53,9 +55,7 @@ static void
 read_adopt(struct keeper *k, const PGresult *res)
 {
 	(void)k;
-	if (strcmp(PQgetvalue(res, 0, 0), "t") == 0)
-		log_warn("cluster_adopted", F_TEXT("what", "this database was restored into "
-		    "another cluster: its transaction numbers go on above the old ones"));
+	append_tell_adopted(res);
 }
 
 static bool
@@ -109,6 +109,7 @@ start_chore(struct keeper *k, const struct chore *c)
 	struct err err;
 
 	k->running = c;
+	k->asked_us = clock_mono_us();
 	k->due_us[c - chores] = clock_mono_us() + c->every_s * 1000000;
 	if (!c->send(k, pg_conn_raw(k->conn)) || !pg_conn_flush(k->conn, &err)) {
 		k->running = NULL;
@@ -128,6 +129,17 @@ start_due(struct keeper *k)
 		}
 }
 
+/* A hung server is noticed here too when no events come in. */
+static void
+check_stall(struct keeper *k)
+{
+	if (k->running == NULL || clock_mono_us() - k->asked_us < STALL_US)
+		return;
+	log_warn("chore_hangs", F_TEXT("chore", k->running->name));
+	k->running = NULL;
+	pg_conn_drop(k->conn);
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -135,6 +147,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	check_stall(k);
 	metric_set(metric_get(METRIC_DB_CONNECTED, "keeper", NULL), keeper_is_up(k));
 	start_due(k);
 }
@@ -203,7 +216,7 @@ keeper_new(struct loop *l, const char *conninfo, struct err *err)
 	}
 	/* A different place each time: short runs shall not prune the first keys only. */
 	uuid_text(uuid_v7(), k->prune_from);
-	k->prune_from[0] = "0123456789abcdef"[random() % 16];
+	k->prune_from[0] = "0123456789abcdef"[arc4random_uniform(16)];
 	k->tick = event_new(loop_base(l), -1, EV_PERSIST, on_tick, k);
 	k->conn = pg_conn_new(l, &conf, &ops, k, err);
 	if (k->conn != NULL && k->tick != NULL && event_add(k->tick, &tv) == 0) {

@@ -54,6 +54,7 @@ cut_parties(struct cutter *c, struct record *e, const struct interaction *i)
 
 		memcpy(m, p->mentions, size);
 		p->mentions = m;
+		e->nmentions += p->nmentions;
 	}
 	for (size_t n = 0; n < e->nparties; n++) {
 		struct party *p = &e->parties[n];
@@ -130,6 +131,16 @@ record_new(const struct interaction *i)
 	return e;
 }
 
+void
+record_set_reason(struct record *e, struct str reason)
+{
+	size_t at;
+
+	(void)snprintf(e->reason, sizeof(e->reason), "%.*s", STR_ARG(reason));
+	while (!str_is_utf8(str_of(e->reason), &at))
+		e->reason[at] = '?';
+}
+
 struct record *
 record_new_parking(const struct parking *p)
 {
@@ -143,7 +154,7 @@ record_new_parking(const struct parking *p)
 	e->source = cut_str(&c, p->source);
 	e->raw = cut_str(&c, p->raw);
 	e->content_type = cut_str(&c, p->content_type);
-	(void)snprintf(e->reason, sizeof(e->reason), "%.*s", STR_ARG(p->reason));
+	record_set_reason(e, p->reason);
 	return e;
 }
 

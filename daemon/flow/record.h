@@ -40,6 +40,7 @@ struct record {
 	struct str		 content_type;
 	struct party		*parties;
 	size_t			 nparties;
+	size_t			 nmentions;	/* of all parties */
 	char			 reason[240];	/* to be parked: why */
 	char			 sqlstate[6];	/* "" when PostgreSQL was not asked */
 };
@@ -50,5 +51,8 @@ TAILQ_HEAD(record_queue, record);
 TL_MUST struct record	*record_new(const struct interaction *i);
 TL_MUST struct record	*record_new_parking(const struct parking *p);
 void			 record_free(struct record *e);	/* accepts NULL; fires nothing */
+/* Why it is parked.  Texts are cut where their room ends, which may be within a
+ * character: PostgreSQL would not take that, and the event could not even be parked. */
+void	record_set_reason(struct record *e, struct str reason);
 
 #endif

@@ -58,6 +58,7 @@ struct writer {
 	bool				 has_failed;
 	bool				 lacks_partition;
 	bool				 is_committing;	/* COMMIT was sent */
+	bool				 has_adopted;	/* on this connection; see first_steps */
 	int64_t				 step_us;	/* when the step began */
 };
 
@@ -69,11 +70,21 @@ send_append(struct writer *w, PGconn *pg)
 {
 	if (!PQenterPipelineMode(pg) ||
 	    !PQsendQueryPrepared(pg, "begin", 0, NULL, NULL, NULL, 0) ||
+	    (!w->has_adopted && !PQsendQueryPrepared(pg, "adopt", 0, NULL, NULL, NULL, 0)) ||
 	    !append_send(&w->append, pg, w->merge_limit) ||
 	    !PQsendQueryPrepared(pg, "commit", 0, NULL, NULL, NULL, 0))
 		return false;
 	w->is_committing = true;
 	return PQpipelineSync(pg) == 1;
+}
+
+static bool
+read_adopt(struct writer *w, const PGresult *res, struct err *err)
+{
+	(void)w;
+	(void)err;
+	append_tell_adopted(res);
+	return true;
 }
 
 static bool
@@ -96,6 +107,15 @@ read_commit(struct writer *w, const PGresult *res, struct err *err)
 
 static const struct step log_steps[] = {
 	{ "append", NULL, send_append, read_append, END_TUPLES },
+	{ "commit", NULL, NULL,	       read_commit, END_SYNC },
+	{ 0 },
+};
+
+/* The first batch of a connection.  In a restored database no row may get a txid from
+ * below the old ones: followers, who stand above it, would never see the row. */
+static const struct step first_steps[] = {
+	{ "adopt",  NULL, send_append, read_adopt,  END_TUPLES },
+	{ "append", NULL, NULL,	       read_append, END_TUPLES },
 	{ "commit", NULL, NULL,	       read_commit, END_SYNC },
 	{ 0 },
 };
@@ -175,6 +195,19 @@ tell_refused(const struct writer *w)
 	    F_TEXT("hint", "touchlog customer identities shows them"));
 }
 
+/* What a session remembers (prepared statements, numbers of types) may be older than the
+ * last migration, or gone: a new session learns it anew. */
+static bool
+is_stale(const char *sqlstate)
+{
+	static const char *const classes[] = { "0A", "26", "XX" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 /* Foreign call last: the owner may give us the next batch in it. */
 static void
 finish(struct writer *w)
@@ -185,10 +218,13 @@ finish(struct writer *w)
 
 	if (!failed)
 		tell_refused(w);
+	w->has_adopted |= !failed && b->kind == BATCH_LOG;
 	(void)event_del(w->stall);
 	w->batch = NULL;
 	w->step = NULL;
 	w->has_failed = w->lacks_partition = w->is_committing = false;
+	if (failed && pg_conn_is_up(w->conn) && is_stale(failure.sqlstate))
+		pg_conn_drop(w->conn);
 	w->ops->done(w->owner, b, failed ? &failure : NULL);
 }
 
@@ -257,12 +293,26 @@ end_step(struct writer *w, bool is_synced)
 		run_from(w, step + 1);
 }
 
+/* Why a missing partition cannot be made says more than that it is missing. */
+static void
+note_no_partition(struct writer *w, const PGresult *res)
+{
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+
+	(void)err_set(&w->failure.err, w->failure.err.kind, "step=%s: %s; %s", w->step->name,
+	    pg_text(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY)), hint != NULL ? hint : "");
+}
+
 static void
 read_error(struct writer *w, const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *constraint = PQresultErrorField(res, PG_DIAG_CONSTRAINT_NAME);
 
+	if (w->step->send == send_partitions) {
+		note_no_partition(w, res);
+		return;
+	}
 	/* 23514 that names no constraint: no partition takes this row. */
 	if (!w->has_failed && state != NULL && strcmp(state, "23514") == 0 && constraint == NULL)
 		w->lacks_partition = true;
@@ -326,6 +376,7 @@ on_up(void *owner)
 {
 	struct writer *w = owner;
 
+	w->has_adopted = false;
 	w->ops->changed(w->owner);
 }
 
@@ -423,7 +474,8 @@ writer_put(struct writer *w, struct batch *take_batch)
 {
 	assert(writer_is_idle(w));
 	w->batch = take_batch;
-	w->step = take_batch->kind == BATCH_LOG ? log_steps : park_steps;
+	w->step = take_batch->kind == BATCH_PARK ? park_steps :
+	    w->has_adopted ? log_steps : first_steps;
 	(void)pg_conn_take_warning(w->conn);
 	if (!append_start(&w->append, take_batch, pg_conn_row_type(w->conn))) {
 		note_failure(w, ERR_RETRY, NULL, "out of memory");

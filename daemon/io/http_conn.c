@@ -63,6 +63,7 @@ struct conn {
 	enum conn_state		 state;
 	enum conn_state		 timer_for;	/* the state the timer was set in */
 	size_t			 out_seen;	/* output bytes when the timer was set */
+	size_t			 body_bytes;	/* our part of host->bodies_bytes */
 	bool			 is_ready;
 	bool			 is_advancing;	/* advance() is on the stack */
 	bool			 is_paused;	/* not reading: the read-ahead is full */
@@ -108,6 +109,25 @@ discard_input(struct conn *c)
 	(void)evbuffer_drain(bufferevent_get_input(c->bev), in_bytes(c));
 }
 
+/* ---- memory ---- */
+
+static void
+account_body(struct conn *c, size_t bytes)
+{
+	c->host->bodies_bytes += bytes - c->body_bytes;
+	c->body_bytes = bytes;
+}
+
+/* Anybody may begin to send a body, before we know who it is; all of them together shall
+ * not fill the memory.  One alone passes, so that each size that is allowed can come. */
+static bool
+has_room_for_body(struct conn *c)
+{
+	account_body(c, c->parse.body_room);
+	return c->host->bodies_bytes <= c->host->limits.bodies_bytes ||
+	    c->host->bodies_bytes == c->body_bytes;
+}
+
 /* ---- closing ---- */
 
 static void
@@ -146,6 +166,7 @@ conn_close(struct conn *c)
 	if (c->state == CONN_DEAD)
 		return;
 	make_unready(c);
+	account_body(c, 0);
 	c->state = CONN_DEAD;
 	if (c->req != NULL)
 		c->req->conn = NULL;
@@ -294,6 +315,9 @@ refuse_with(struct conn *c, enum http_refusal reason, int status, const char *wh
 	c->state = CONN_CLOSING;
 	host_refused(c->host, reason, c->parse.knows_target ? &c->parse.msg : NULL, a.id,
 	    status, why);
+	/* The connection may stay for a while; what it brought need not. */
+	account_body(c, 0);
+	http_parse_fini(&c->parse);
 }
 
 static enum http_refusal
@@ -362,6 +386,11 @@ set_reading(struct conn *c)
 
 /* ---- the path of a request ---- */
 
+static const struct http_header retry_soon[] = {
+	{ { "Retry-After", 11 }, { "1", 1 } },
+	{ { NULL, 0 }, { NULL, 0 } },
+};
+
 /* A body follows: the owner decides whether it is wanted, and how much of it. */
 static void
 judge_head(struct conn *c)
@@ -389,6 +418,7 @@ hand_over(struct conn *c)
 		return;
 	}
 	http_parse_take(&c->parse, &req->msg);
+	account_body(c, 0);
 	req->conn = c;
 	req->id = uuid_v7();
 	memcpy(req->address, c->address, sizeof(req->address));
@@ -414,6 +444,9 @@ parse_some(struct conn *c)
 	(void)evbuffer_drain(in, used);
 	if (was == PARSE_HEAD && c->parse.state == PARSE_BODY)
 		judge_head(c);
+	else if (c->parse.state == PARSE_BODY && !has_room_for_body(c))
+		refuse_with(c, REFUSED_NO_MEMORY, 503, "too much is being received already",
+		    retry_soon);
 	return true;
 }
 
@@ -563,6 +596,12 @@ on_time(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* Answered since, perhaps in this very turn of the loop: the time that is over is
+	 * that of a state which is over too. */
+	if (c->timer_for != c->state) {
+		restart_timer(c);
+		return;
+	}
 	c->timer_for = CONN_DEAD;
 	on_timer[c->state](c);
 }
@@ -710,11 +749,8 @@ send_answer(struct conn *c, const struct http_request *req, struct answer *a)
 	c->req = NULL;
 	c->is_clean = !req->msg.keep_alive;
 	c->state = a->keep_alive ? CONN_IDLE : CONN_CLOSING;
-	if (c->is_advancing)
-		return;
-	/* The probe may be due in this very turn, and would find an idle connection. */
-	restart_timer(c);
-	make_ready(c);		/* what is pipelined waits for our caller to finish */
+	if (!c->is_advancing)
+		make_ready(c);	/* what is pipelined waits for our caller to finish */
 }
 
 static void

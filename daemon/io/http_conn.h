@@ -28,6 +28,7 @@ struct http_host {
 	TAILQ_HEAD(, conn)		 ready;	/* to be looked at this turn; also in open */
 	TAILQ_HEAD(, conn)		 dead;	/* freed at the end of the turn */
 	size_t				 nready;
+	size_t				 bodies_bytes;	/* of the bodies being received */
 	struct event			*turn;	/* ours: serves ready, frees dead */
 	bool				 is_draining;
 	time_t				 date_at_s;

@@ -208,8 +208,11 @@ parse_address(const char *text, struct sockaddr_storage *ret_ss, socklen_t *ret_
 	bool has_brackets = colon != NULL && colon - text >= 2 && *text == '[' && colon[-1] == ']';
 	struct addrinfo *found;
 	char host[64];
+	int64_t port;
 
-	if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
+	/* getaddrinfo() takes 99999 for 34463. */
+	if (colon == NULL || (size_t)(colon - text) >= sizeof(host) ||
+	    !str_to_i64(str_of(colon + 1), 0, UINT16_MAX, &port))
 		return false;
 	(void)snprintf(host, sizeof(host), "%.*s",
 	    (int)(colon - text) - (has_brackets ? 2 : 0), text + has_brackets);
@@ -220,6 +223,15 @@ parse_address(const char *text, struct sockaddr_storage *ret_ss, socklen_t *ret_
 	*ret_len = found->ai_addrlen;
 	freeaddrinfo(found);
 	return true;
+}
+
+bool
+http_is_address(const char *address)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	return parse_address(address, &ss, &len);
 }
 
 static bool

@@ -18,12 +18,13 @@ struct http_server;
 struct ssl_ctx_st;
 
 /* Every field must be set; a limit reached is an answer or a closed connection,
- * and a counter.  The most memory clients can take is, about, connections x
- * (head + body + output_bytes + 32 kB + one answer), and TLS's 25 kB. */
+ * and a counter.  The most memory clients can take is, about, bodies_bytes + connections
+ * x (head + output_bytes + 32 kB + one answer), and TLS's 25 kB. */
 struct http_limits {
 	struct http_parse_limits parse;	/* head 414/431, body 413 */
 	unsigned	request_ms;	/* first byte to last byte of a request: 408 */
 	unsigned	idle_ms;	/* without a request, or without reading our answer */
+	size_t		bodies_bytes;	/* of all bodies that are being received: 503 */
 	size_t		output_bytes;	/* above it no further request is looked at */
 	unsigned	connections;	/* one more is told 503 and closed */
 	unsigned	per_address;	/* one more is told 429 and closed */
@@ -97,6 +98,8 @@ struct http_server_ops {
 /* "bad_request" and so on, for a metric's label. */
 const char	*http_refusal_name(enum http_refusal why);
 
+/* Whether it is one that http_server_new() takes. */
+TL_MUST bool http_is_address(const char *address);
 /* Listens on `address` ("127.0.0.1:8080", "[::]:8080"); port 0 lets the kernel
  * choose.  `tls` NULL: plain.  Otherwise its certificates and options are the
  * caller's, and it has to outlive the server.  `ops`, `base` and `owner` are borrowed;

@@ -49,9 +49,10 @@ struct pg_conn {
 	char				 why[sizeof(((struct err *)0)->text)];
 };
 
-/* Read under every session; the answers are checked by check_session(). */
+/* Read under every session; the answers are checked by check_session().  All names of
+ * ours are qualified: what others may have put into public is not to be found. */
 static const char session_sql[] =
-    "SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC'; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
     "SET client_min_messages = warning;"
@@ -120,7 +121,7 @@ wait_and_retry(struct pg_conn *c)
 	int half = c->backoff_ms / 2;
 
 	close_all(c);
-	set_timer(c, half + (int)(random() % (half + 1)));
+	set_timer(c, half + (int)arc4random_uniform((uint32_t)half + 1));
 	c->backoff_ms = c->backoff_ms * 2 < BACKOFF_MAX_MS ? c->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 

@@ -309,6 +309,7 @@ set(struct settings *s, const char *name, const char *value)
 	const struct { const char *name; size_t *at; } sizes[] = {
 		{ "max_head_bytes", &s->limits.parse.max_head_bytes },
 		{ "max_body_bytes", &s->limits.parse.max_body_bytes },
+		{ "bodies_bytes", &s->limits.bodies_bytes },
 		{ "output_bytes", &s->limits.output_bytes },
 	};
 	const struct { const char *name; unsigned *at; } numbers[] = {
@@ -362,7 +363,8 @@ main(int argc, char **argv)
 {
 	struct settings s = {
 		.limits = { .parse = { 16384, 1048576 }, .request_ms = 10000, .idle_ms = 60000,
-		    .output_bytes = 65536, .connections = 10000, .per_address = 10000 },
+		    .bodies_bytes = 268435456, .output_bytes = 65536, .connections = 10000,
+		    .per_address = 10000 },
 	};
 	struct app app = { .base = event_base_new() };
 	struct event *term, *intr;

@@ -726,17 +726,35 @@ def test_a_deferred_answer_may_take_longer_than_every_timeout():
         assert ask(s, post(b"/later?1500", b"x"), n=1)[0].body == b"x"
 
 
-def test_an_answer_given_in_the_very_turn_of_the_probe_is_sent():
-    with Server() as s:
-        cs = [s.connect() for _ in range(20)]
-        for c in cs:
-            c.sendall(post(b"/later?1000", b"x") + post(b"/later?1000", b"y"))     # the probe is due after 1 s too
-        for c in cs:
-            r = Reader(c)
-            for body in (b"x", b"y"):
-                a = r.answer()
-                assert a and a.body == body, a
+def test_bodies_that_are_being_received_share_a_limit_and_one_alone_may_pass_it():
+    body = b"x" * 400_000
+    with Server(bodies_bytes=300_000) as s, contextlib.ExitStack() as open_now:
+        assert ask(s, post(b"/echo", body), n=1)[0].body == body
+        held = [open_now.enter_context(s.connect()) for _ in range(5)]
+        for c in held:
+            c.sendall(post(b"/echo", body)[:-300_000])
+        s.until(open=6)
+        a = until(lambda: next((Reader(c).answer() for c in held if select.select([c], [], [], 0)[0]), None), "one is refused")
+        assert a.status == 503 and a.headers["retry-after"] == "1", a
+        assert s.counts()["refused"]["no_memory"] > 0
+        for c in held:
             c.close()
+        s.until(open=1)
+        assert ask(s, post(b"/echo", body), n=1)[0].body == body
+
+
+def test_an_answer_given_in_the_turn_in_which_the_probe_is_due_is_sent():
+    """Stopped past both, the loop finds two timers due at once: the answer's, and the probe's of a second."""
+    with Server() as s, s.connect() as c:
+        c.sendall(post(b"/later?1000", b"x"))
+        s.until(waiting=1)
+        s.p.send_signal(signal.SIGSTOP)
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            time.sleep(end - time.monotonic())
+        s.p.send_signal(signal.SIGCONT)
+        a = Reader(c).answer()
+        assert a and a.body == b"x"
 
 
 def test_a_tls_client_that_never_finishes_the_handshake_is_closed():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Posted events and what becomes of them: columns, identities, answers, duplicates, bodies, mapped sources.
 A test name is a sentence that is true when it passes."""
-import gzip, itertools, json, threading, time, uuid, zlib
+import gzip, itertools, json, subprocess, time, uuid, zlib
 
 import pytest
 
@@ -512,6 +512,16 @@ def test_a_renamed_source_knows_the_events_of_its_former_names(house):
         assert house.reload({**house.given, "sources": SOURCES})
 
 
+@pytest.mark.parametrize("was, words", (({"a": ["old"], "b": ["x", "old"]}, "the former name of a too"),
+                                        ({"a": ["b"], "b": []}, "b is a source by itself")))
+def test_two_sources_cannot_have_one_former_name(daemon, was, words):
+    """They would take each other's events for duplicates."""
+    d = daemon(sources=(good := {"a": {"type": "webhook", "verify": "none"}}))
+    assert not d.reload({"sources": {name: {**good["a"], "was": names} for name, names in was.items()}})
+    assert words in d.logged("config_error")[0]["error"]
+    d.errors_expected = {"config_error"}
+
+
 # ---- bodies ----
 
 def raw_deflate(data):
@@ -770,3 +780,23 @@ def test_events_are_counted_by_what_became_of_them(daemon):
                        ('requests_refused_total{source="web",reason="json"}', 1)):
         assert m[f"touchlog_{name}"] == want, name
     assert m["touchlog_batch_events_sum"] >= 3 and m["touchlog_queue_events"] == 0 and m["touchlog_ready"] == 1
+
+
+def test_promtool_finds_nothing_to_complain_of_in_the_metrics(house):
+    house.post("web", b"{")
+    page = house.get("/metrics")
+    assert page.status == 200 and page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    done = subprocess.run(["promtool", "check", "metrics"], input=page.body, capture_output=True)
+    assert done.returncode == 0 and not done.stderr, done
+
+
+def test_events_that_mention_many_people_share_a_transaction_with_few_others(daemon):
+    """Else who comes in one batch with a thousand of them waits for longer than it waits."""
+    d = daemon(sources={"web": {**OPEN, "channel": "web"}}, batch_max=100)
+    before = d.metrics()["touchlog_batch_events_count"]
+    crowd = [{"external_id": fresh(), "participants": [{"identities": [{"kind": "email", "value": f"p{n}-{i}-{k}@crowd.example"}
+                                                                     for k in range(16)]} for i in range(50)]} for n in range(4)]
+    assert d.post_lines("web", crowd).json()["logged"] == 4
+    assert d.metrics()["touchlog_batch_events_count"] - before == 4
+    assert d.post_lines("web", [{"external_id": fresh(), "email": f"{n}@few.example"} for n in range(90)]).json()["logged"] == 90
+    assert d.metrics()["touchlog_batch_events_count"] - before == 5

@@ -72,6 +72,18 @@ def test_the_check_tells_line_and_column_of_each_error_at_once(tmp_path):
     assert "max_body" in done.stderr    # the key that was meant
 
 
+def test_the_check_tells_what_the_start_would_trip_over_or_read_wrongly(tmp_path):
+    text = source("contrib", "touchlog.yaml.sample")
+    for address in ("localhost:8080", "127.0.0.1", "127.0.0.1:99999", "::1:8080", "[::1]:x"):
+        bad = re.sub(r'address: "?127\.0\.0\.1:\d+"?', f'address: "{address}"', text)
+        assert bad != text
+        done = touchlogd("-t", "-c", install(bad, tmp_path))
+        assert done.returncode == 3 and ".address: " in done.stderr and "127.0.0.1:8080" in done.stderr, (address, done.stderr)
+    bad = text.replace("    max_body: 8MiB", "    dedupe_for: 9000000w")
+    done = touchlogd("-t", "-c", install(bad, tmp_path))
+    assert done.returncode == 3 and "10000y" in done.stderr, done.stderr
+
+
 def keys_of(schema, node):
     """All property names in a schema, wherever they stand."""
     if isinstance(node, dict):

@@ -16,6 +16,21 @@ from race import ACCEPT, PEOPLE, PREPARE, array
 EXPLAIN = """LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;
     SET auto_explain.log_nested_statements = on; SET client_min_messages = log"""
 TABLES = "interaction|document|participant|seen|identity|customer|merge|parked"
+# A batch of a thousand calls from known people, a note about each beside it, as the daemon sends it.
+APPEND = """
+    WITH n AS (SELECT n, (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7'
+        || substr(md5('append' || n), 14))::uuid AS id FROM generate_series(1, 1000) n),
+    e AS (SELECT *, touchlog.at(id) AS at FROM n)
+    SELECT array_remove(a.stands, NULL)::text FROM (SELECT array_agg(md5('key' || n)::uuid ORDER BY n) AS keys, array_agg(id ORDER BY n) AS ids,
+            array_agg(at ORDER BY n) AS ats, array_agg(n::int ORDER BY n) AS ns,
+            array_agg('person' || n || '@example.com' ORDER BY n) AS vals,
+            array_agg(ROW(id, at, at, 'pbx', NULL, 'call', 'in', 'call', 'a' || n, NULL, NULL, NULL, NULL, NULL, NULL,
+                NULL, NULL, NULL, NULL, NULL, '{}')::touchlog.interaction_row ORDER BY n) AS rows
+        FROM e) b, touchlog.append(b.keys, b.ids, array_fill(NULL::date, '{1000}'), b.ns, array_fill(true, '{1000}'),
+            b.ns, array_fill('email'::text, '{1000}'), b.vals, array_fill(NULL::text, '{1000}'),
+            array_fill(NULL::text, '{1000}'), array_fill(true, '{1000}'), 5, b.ats, b.rows, b.ns,
+            array_fill('{"a": 1}'::jsonb, '{1000}'), b.ns, b.ns, array_fill('cc'::text, '{1000}'), b.ns, b.ns,
+            array_fill('{"language": "nl"}'::jsonb, '{1000}'), array_fill(false, '{1000}')) a"""
 # An index read from end to end is no better.
 WHOLE = re.compile(r"(?:Seq Scan on |Index (?:Only )?Scan (?:Backward )?using \w+ on "
                    rf"(?!.*\n +Index Cond))((?:{TABLES})\w*)")
@@ -96,6 +111,11 @@ def appending(db):
     check("the same from a strong source", seen, {"identity", "customer"})
     _, seen = accept(plans, [[phone(900000 + n, f"+316{n:08}")] for n in range(1, 1001)], "alt")
     check("numbers known by their other spelling", seen, {"identity"})
+
+    rows(plans.conn, "SELECT touchlog.make_partitions(now())")
+    result, seen = plans.of(APPEND)
+    same("a whole batch as the daemon sends it is all fresh", result[0][0], "{}")
+    check("it", seen, {"identity", "customer"})
 
     own, names = list(range(1, 1001)), array(['"{\\"name\\":\\"N\\"}"'] * 1000)
     _, seen = plans.of("SELECT touchlog.profile(%s, %s, %s)",
