@@ -183,11 +183,11 @@ read_body(struct reading *r, const struct http_request *req, struct body_refusal
 
 /* ---- one event ---- */
 
-/* What is kept of the event.  The context of a thousand items is written a thousand times:
- * one that is as large as they are has to have an end. */
+/* What is kept of the event.  What stands around a thousand items is written a thousand
+ * times, which has to have an end; and then there is nothing to park them by. */
 static bool
 fill_bytes(struct reading *r, const struct document *d, size_t i, struct item_origin *o,
-    struct err *err)
+    struct arena *a, struct err *err)
 {
 	bool is_whole = r->mapping == NULL || map_items_is_whole(&d->items, i);
 	const struct map_input in = input_of(r, d);
@@ -200,10 +200,11 @@ fill_bytes(struct reading *r, const struct document *d, size_t i, struct item_or
 		return true;
 	r->nwritten += o->payload.n;
 	if (r->nwritten > WRITTEN_MIN_BYTES + WRITTEN_MAX_TIMES * r->body.bytes.n)
-		return err_set(err, ERR_INPUT, "too much stands around the items of this document");
+		return err_set(err, ERR_CONFIG, "too much stands around the items of this document");
 	o->raw = o->payload;
 	o->content_type = r->item_type;
-	return true;
+	return !mapping_has_several_lists(r->mapping) || need_values_keep_lists(r->item_type,
+	    map_items_lists(&d->items, i), a, &o->content_type, err);
 }
 
 /* Item -> draft -> interaction, by the map or as a canonical event.  The draft comes
@@ -218,8 +219,10 @@ read_event(struct reading *r, struct document *d, size_t i, struct item_origin *
 	bool fits = r->mapping != NULL ? mapping_run(&d->items, i, &in, a, draft, err) :
 	    draft_init(draft, a, err) && canonical_read(d->json, draft, err);
 
-	if (!fill_bytes(r, d, i, o, fits ? err : &other))
-		fits = false;
+	if (!fill_bytes(r, d, i, o, a, &other)) {
+		*err = other;
+		return false;
+	}
 	return fits && normalise(channel_source(r->ch), draft, o, a, ret, err);
 }
 
@@ -329,6 +332,7 @@ read_parked(struct reading *r, const struct parking *p, struct err *err)
 	if (r->slices.v == NULL || r->docs == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	r->slices.n = 1;
+	r->whole_type = r->item_type = p->content_type;
 	d = &r->docs[0];
 	d->bytes = p->raw;
 	if (!body_open_kept(&r->body, p->content_type, p->raw, r->mapping != NULL, &why) ||
@@ -340,24 +344,40 @@ read_parked(struct reading *r, const struct parking *p, struct err *err)
 	    p->content_type, &r->arena, &r->values, err);
 }
 
-/* Its one item: an event is parked by itself, and the map, since mended, has to say so. */
+/* How many items are taken (of those lists only, unless they are none), and the last of
+ * them. */
+static size_t
+count_taken(const struct map_items *items, struct str lists, size_t *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < items->n; i++)
+		if (map_items_takes(items, i) &&
+		    (lists.p == NULL || str_eq(lists, map_items_lists(items, i)))) {
+			*ret = i;
+			n++;
+		}
+	return n;
+}
+
+/* An event is parked by itself, but what it stood in may be an item, too: then the lists
+ * tell.  The map was mended meanwhile, and they with it: then there has to be but one. */
 static bool
-find_parked(struct reading *r, size_t *ret, struct err *err)
+find_parked(struct reading *r, struct str type, size_t *ret, struct err *err)
 {
 	struct document *d = &r->docs[0];
 	const struct map_input in = input_of(r, d);
-	size_t n = 0;
+	struct str lists = need_values_lists(type);
+	size_t n;
 
 	*ret = 0;
 	if (r->mapping == NULL)
 		return true;
 	if (!mapping_find(r->mapping, &in, &r->arena, &d->items, err))
 		return false;
-	for (size_t i = 0; i < d->items.n; i++)
-		if (map_items_takes(&d->items, i)) {
-			*ret = i;
-			n++;
-		}
+	if (lists.p != NULL && count_taken(&d->items, lists, ret) == 1)
+		return true;
+	n = count_taken(&d->items, STR_NONE, ret);
 	if (n == 0)
 		return err_set(err, ERR_INPUT, "no event of this source any more: no `when` takes it");
 	return n == 1 || err_set(err, ERR_INPUT, "by the map as it is now these are %zu events; "
@@ -392,7 +412,7 @@ events_replay(struct channel *ch, const struct mapping *mapping, const struct pa
 	struct reading r = { .ch = ch, .mapping = mapping };
 	struct arena arena = { 0 };
 	size_t i;
-	bool ok = read_parked(&r, p, err) && find_parked(&r, &i, err) &&
+	bool ok = read_parked(&r, p, err) && find_parked(&r, p->content_type, &i, err) &&
 	    replay_event(&r, p, i, receipt, &arena, err);
 
 	arena_fini(&arena);

@@ -92,21 +92,31 @@ need_values_keep(const struct place_needs *needs, const struct str *values, stru
 }
 
 /* The last of that name is ours: a sender's own stands before it. */
-static bool
-restore(struct str type, struct str name, struct arena *a, struct str *ret)
+static struct str
+parameter(struct str type, struct str name)
 {
-	struct buf b;
-	bool ok = true;
+	struct str found = STR_NONE;
 
-	buf_init(&b, VALUE_MAX_BYTES);
 	while (type.n > 0) {
 		struct str value = str_trim(str_cut(&type, ';'));
 
-		if (!str_eq(str_cut(&value, '='), name))
-			continue;
-		buf_clear(&b);
-		if (!percent_decode(value, false, &b))
-			continue;
+		if (str_eq(str_cut(&value, '='), name))
+			found = value;
+	}
+	return found;
+}
+
+static bool
+restore(struct str type, struct str name, struct arena *a, struct str *ret)
+{
+	struct str value = parameter(type, name);
+	struct buf b;
+	bool ok = true;
+
+	if (value.p == NULL)
+		return true;
+	buf_init(&b, VALUE_MAX_BYTES);
+	if (percent_decode(value, false, &b)) {
 		*ret = arena_str(a, buf_str(&b));
 		ok = ret->p != NULL;
 	}
@@ -133,4 +143,29 @@ need_values_restore(const struct place_needs *needs, struct str type, struct are
 		return no_memory(err);
 	*ret = values;
 	return true;
+}
+
+bool
+need_values_keep_lists(struct str type, struct str word, struct arena *a, struct str *ret,
+    struct err *err)
+{
+	static const struct str name = STR("; touchlog-each=");
+	size_t n;
+	char *text = NULL;
+
+	if (size_add(type.n, name.n, &n) && size_add(n, word.n, &n))
+		text = arena_alloc(a, n);
+	if (text == NULL)
+		return no_memory(err);
+	memcpy(text, type.p, type.n);
+	memcpy(text + type.n, name.p, name.n);
+	memcpy(text + type.n + name.n, word.p, word.n);
+	*ret = (struct str){ text, n };
+	return true;
+}
+
+struct str
+need_values_lists(struct str type)
+{
+	return parameter(type, STR("touchlog-each"));
 }

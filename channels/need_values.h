@@ -25,4 +25,10 @@ TL_MUST bool	need_values_keep(const struct place_needs *needs, const struct str 
 TL_MUST bool	need_values_restore(const struct place_needs *needs, struct str type,
 		    struct arena *a, const struct str **ret, struct err *err);
 
+/* Likewise the lists that an item came out of: `; touchlog-each=WORD`. */
+TL_MUST bool	need_values_keep_lists(struct str type, struct str word, struct arena *a,
+		    struct str *ret, struct err *err);
+/* STR_NONE: none are kept. */
+struct str	need_values_lists(struct str type);
+
 #endif

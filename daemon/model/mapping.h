@@ -33,6 +33,8 @@ struct mapping *mapping_compile(struct conf *c, const struct map_nodes *nodes);
 const struct place_needs *mapping_needs(const struct mapping *m);
 /* A document may hold several items. */
 bool	mapping_has_each(const struct mapping *m);
+/* And they may come out of different lists. */
+bool	mapping_has_several_lists(const struct mapping *m);
 
 /* What there is to read. */
 struct map_input {
@@ -63,8 +65,11 @@ bool		map_items_takes(const struct map_items *items, size_t i);
 /* It is the document itself, out of no list. */
 bool		map_items_is_whole(const struct map_items *items, size_t i);
 
+/* A word (of what percent-encoding leaves) for the lists that it came out of. */
+struct str	map_items_lists(const struct map_items *items, size_t i);
+
 /* The document as JSON with this item alone in the lists that `each` walks, from which
- * mapping_find() gets this item alone again.  Good until the next call for the same
+ * mapping_find() gets this item again, the only one with the same map_items_lists().  Good until the next call for the same
  * document; ERR_RETRY when memory is out. */
 TL_MUST bool	mapping_item_json(const struct map_items *items, size_t i,
 		    const struct map_input *in, struct str *ret, struct err *err);

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
+#include "base/encoding.h"
 #include "model/mapping_internal.h"
 
 enum { MAX_LEVELS = 8, MAX_LAYERS = 2 };
@@ -438,6 +440,23 @@ is_same(const struct conf_node *a, const struct conf_node *b)
 	return true;
 }
 
+static void
+name_walk(struct compiler *co, struct map_walk *w)
+{
+	const struct map_kind *k = w->kinds[0];
+	struct buf b;
+
+	buf_init(&b, 64 * 1024);
+	for (size_t i = 0; i < k->nlevels; i++) {
+		buf_text(&b, i > 0 ? "_" : "");
+		percent_encode(&b, place_text(k->levels[i]), "-.");
+	}
+	w->name = arena_str(conf_arena(co->reader.conf), buf_str(&b));
+	if (!buf_ok(&b) || w->name.p == NULL)
+		conf_complain(co->reader.conf, k->each, "each: this is too long");
+	buf_fini(&b);
+}
+
 /* The kinds of items of the same lists, so that each list is walked once and each item
  * has one kind. */
 static void
@@ -460,6 +479,8 @@ group_kinds(struct compiler *co)
 		}
 		m->walks[at].kinds[m->walks[at].nkinds++] = &co->kinds[i];
 	}
+	for (size_t i = 0; i < m->nwalks; i++)
+		name_walk(co, &m->walks[i]);
 }
 
 struct mapping *
@@ -494,4 +515,10 @@ bool
 mapping_has_each(const struct mapping *m)
 {
 	return m->has_each;
+}
+
+bool
+mapping_has_several_lists(const struct mapping *m)
+{
+	return m->nwalks > 1;
 }

@@ -158,7 +158,8 @@ no_memory(struct finder *f)
 }
 
 static bool
-add_item(struct finder *f, const struct map_kind *kind, const struct map_scope *scope)
+add_item(struct finder *f, const struct map_walk *w, const struct map_kind *kind,
+    const struct map_scope *scope)
 {
 	struct map_items *items = f->ret;
 
@@ -175,7 +176,7 @@ add_item(struct finder *f, const struct map_kind *kind, const struct map_scope *
 		items->v = v;
 		f->room = room;
 	}
-	items->v[items->n++] = (struct map_item){ kind, scope };
+	items->v[items->n++] = (struct map_item){ w, kind, scope };
 	return true;
 }
 
@@ -186,8 +187,8 @@ give(struct finder *f, const struct map_walk *w, const struct map_scope *scope)
 {
 	for (size_t i = 0; i < w->nkinds; i++)
 		if (place_holds(&f->context, w->kinds[i]->when, &scope->place))
-			return add_item(f, w->kinds[i], scope);
-	return w->kinds[0]->nlevels == 0 || add_item(f, NULL, scope);
+			return add_item(f, w, w->kinds[i], scope);
+	return w->kinds[0]->nlevels == 0 || add_item(f, w, NULL, scope);
 }
 
 static bool
@@ -260,7 +261,7 @@ find_all(struct finder *f, const struct map_scope *whole)
 	for (size_t i = 0; i < f->mapping->nwalks; i++)
 		if (!descend(f, &f->mapping->walks[i], 0, whole))
 			return false;
-	return f->ret->n > 0 || add_item(f, NULL, whole);
+	return f->ret->n > 0 || add_item(f, &f->mapping->walks[0], NULL, whole);
 }
 
 bool
@@ -300,4 +301,10 @@ bool
 map_items_is_whole(const struct map_items *items, size_t i)
 {
 	return items->v[i].scope->place.outer == NULL;
+}
+
+struct str
+map_items_lists(const struct map_items *items, size_t i)
+{
+	return items->v[i].walk->name;
 }

@@ -57,6 +57,7 @@ struct map_kind {
 
 /* Kinds of the items of the same lists; the first that takes an item has it. */
 struct map_walk {
+	struct str		 name;		/* its lists, percent-encoded */
 	const struct map_kind	**kinds;
 	size_t			 nkinds;
 };
@@ -83,6 +84,7 @@ struct map_scope {
 };
 
 struct map_item {
+	const struct map_walk	*walk;
 	const struct map_kind	*kind;		/* NULL: nobody's */
 	const struct map_scope	*scope;
 };

@@ -84,7 +84,7 @@ place_parse(struct place_context *c, struct place_value *v, struct err *err)
 	}
 	*p = (struct place_parsed){ .json = v->json, .next = c->parsed };
 	c->parsed = p;
-	if (json_object_is_type(text, json_type_string))
+	if (text != NULL)
 		json_object_set_userdata(text, p, NULL);
 	return true;
 }

@@ -95,7 +95,7 @@ struct place_value {
 	struct str		 text;		/* of scalars; .p NULL: an object or array */
 	bool			 is_json;	/* the text is a JSON value as it stands */
 	struct str		 from;		/* where it stood, as written */
-	/* JSON within JSON: the text of the document that it was parsed from, or NULL. */
+	/* JSON within JSON: the string of the document that it was parsed from, or NULL. */
 	struct json_object	*unparsed;
 };
 

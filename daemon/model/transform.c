@@ -87,6 +87,13 @@ keep_text(struct place_context *c, struct place_value *v, struct str text, struc
 
 /* ---- decode, json: what is already what it would become passes ---- */
 
+static bool
+is_text_value(const struct place_value *v)
+{
+	return v->json == NULL ? v->text.p != NULL :
+	    json_object_is_type(v->json, json_type_string);
+}
+
 enum decoding { DECODE_BASE64, DECODE_PERCENT };
 
 static bool
@@ -133,7 +140,7 @@ run_decode(struct place_context *c, const struct transform *t, struct place_valu
 	size_t at;
 	bool ok;
 
-	if (v->text.p == NULL)
+	if (!is_text_value(v))
 		return PLACE_FOUND;
 	buf_init(&out, DECODED_MAX_BYTES);
 	ok = t->number == DECODE_BASE64 ? decode_text(v->text, &out) :
@@ -179,7 +186,7 @@ run_json(struct place_context *c, const struct transform *t, struct place_value 
 {
 	struct json_object *root;
 
-	if (v->text.p != NULL && !place_parse(c, v, err))
+	if (is_text_value(v) && !place_parse(c, v, err))
 		return PLACE_FAULT;
 	root = v->json;
 	(void)place_set_json(v, NULL);

@@ -2,8 +2,8 @@
 /* Fuzzes a mapping's run on documents of strangers.  In a build directory of its own: see
  * fuzz_identity.c.  The input is a header's value up to the first line end, and a document.
  *
- * What is written for an item is read as that item alone and written as the same again;
- * and the texts of its draft are UTF-8. */
+ * What is written for an item is read as that item and written as the same again; and the
+ * texts of its draft are UTF-8. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,7 +34,7 @@ static const char yaml[] =
     "  participants: { each: /cc, email: /m, name: ../s }\n"
     "  attributes.q.items: { each: /l, map: { p: { from: /p, unit: us } } }\n"
     "  attributes.q.all: \"\"\n"
-    "  attributes.root: root:\n"
+    "  attributes.root: \"root:\"\n"
     "when: { /no: no, header:X-Event: { match: \"^(a|aa)+$\" } }\n"
     "require: []\n"
     "items:\n"
@@ -73,23 +73,32 @@ compile(void)
 	return m;
 }
 
-/* The item as it was written is one item, and written as it is. */
+/* In the document as it was written, one item comes out of the same lists, and is written
+ * as it was. */
 static void
-check_again(const struct mapping *m, const struct map_input *in, struct str text, bool is_ours)
+check_again(const struct mapping *m, const struct map_input *in, struct str text,
+    struct str lists, bool is_ours)
 {
 	struct arena a = { 0 };
 	struct map_items items = { .n = 0 };
 	struct map_input again = *in;
-	struct str copy, twice;
+	struct str copy = arena_str(&a, text), twice;
+	size_t n = 0;
 	struct err err;
 
 	again.doc = NULL;
-	copy = arena_str(&a, text);
-	if (!json_parse(copy, JSON_DEPTH_MAX, &again.doc, &err))
+	if (!json_parse(copy, JSON_DEPTH_MAX, &again.doc, &err) ||
+	    !mapping_find(m, &again, &a, &items, &err))
 		abort();
-	if (!mapping_find(m, &again, &a, &items, &err) || items.n != 1 ||
-	    map_items_takes(&items, 0) != is_ours ||
-	    !mapping_item_json(&items, 0, &again, &twice, &err) || !str_eq(copy, twice))
+	for (size_t i = 0; i < items.n; i++) {
+		if (!str_eq(map_items_lists(&items, i), lists))
+			continue;
+		n++;
+		if (map_items_takes(&items, i) != is_ours ||
+		    !mapping_item_json(&items, i, &again, &twice, &err) || !str_eq(copy, twice))
+			abort();
+	}
+	if (n != 1)
 		abort();
 	map_items_fini(&items);
 	json_object_put(again.doc);
@@ -113,7 +122,7 @@ check_item(const struct mapping *m, struct map_items *items, size_t i, const str
 	if (i < 4) {
 		if (!mapping_item_json(items, i, in, &text, &err))
 			abort();
-		check_again(m, in, text, map_items_takes(items, i));
+		check_again(m, in, text, map_items_lists(items, i), map_items_takes(items, i));
 	}
 	arena_fini(&a);
 }

@@ -32,7 +32,8 @@ numbers_are_converted_exactly(void **state)
 		{ UNIT_CENTS, "JPY", "-0", "0" },
 		{ UNIT_MS, "", "1000000000000000000", NULL }, { UNIT_MS, "", "", NULL },
 		{ UNIT_MS, "", "x", NULL }, { UNIT_MS, "", "1.", NULL }, { UNIT_MS, "", ".5", NULL },
-		{ UNIT_MS, "", "1 2", NULL }, { UNIT_MS, "", "1e", NULL }, { UNIT_MS, "", "1e99", NULL }, { UNIT_MS, "", "1e-40", "0" },
+		{ UNIT_MS, "", "1 2", NULL }, { UNIT_MS, "", "1e", NULL }, { UNIT_MS, "", "1e99", NULL },
+		{ UNIT_MS, "", "1e-40", "0" },
 		{ UNIT_MIN, "", "999999999999999999", NULL }, { UNIT_MS, "", "12e40", NULL },
 		{ UNIT_MS, "", "0x10", NULL }, { UNIT_MS, "", "--1", NULL },
 	};
