@@ -682,6 +682,73 @@ objects_and_arrays_are_no_text(void **state)
 	json_object_put(o);
 }
 
+static bool
+gather(void *arg, struct json_object *o)
+{
+	struct buf *b = arg;
+
+	buf_printf(b, "%s ", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	return b->n > 200;
+}
+
+static void
+a_step_into_a_list_may_be_all_of_it_or_those_with_a_member(void **state)
+{
+	static const struct { const char *pointer, *found; } rows[] = {
+		{ "/l/*/n", "1 2 null " }, { "/l/k=a/n", "1 null " }, { "/l/k=/n", "" }, { "/l/1/n", "2 " },
+		{ "/l/*", "{\"k\":\"a\",\"n\":1} {\"k\":\"b\",\"n\":2} {\"k\":\"a\",\"n\":null} 7 " },
+		{ "/l/n=2/k", "\"b\" " }, { "/l/=a/n", "" }, { "/o/*", "3 " }, { "/o/k=a", "4 " },
+		{ "/ll/*/*", "1 2 3 " }, { "/no/*", "" }, { "/s/*", "" }, { "/big/*/x", "" },
+	};
+	struct json_object *doc = NULL;
+	struct arena a = { 0 };
+
+	(void)state;
+	assert_true(json_parse(STR("{\"l\":[{\"k\":\"a\",\"n\":1},{\"k\":\"b\",\"n\":2},"
+	    "{\"k\":\"a\",\"n\":null},7],\"o\":{\"*\":3,\"k=a\":4},\"ll\":[[1,2],[3]],\"s\":\"t\"}"),
+	    9, &doc, &err));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct json_pointer p;
+		struct buf b;
+
+		print_message("%s\n", rows[i].pointer);
+		buf_init(&b, 4096);
+		assert_true(json_pointer_compile(&a, str_of(rows[i].pointer), &p, &err));
+		assert_false(json_pointer_each(&p, doc, gather, &b));
+		assert_true(str_eq(buf_str(&b), str_of(rows[i].found)));
+		buf_fini(&b);
+	}
+	json_object_put(doc);
+	arena_fini(&a);
+}
+
+static bool
+count_one(void *arg, struct json_object *o)
+{
+	(void)o;
+	return ++*(size_t *)arg == JSON_POINTER_MAX_ITEMS + 1;
+}
+
+static void
+a_step_looks_at_so_many_items_of_a_list_and_stops_when_told(void **state)
+{
+	struct json_object *list = json_object_new_array();
+	struct json_pointer p;
+	struct arena a = { 0 };
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 2 * JSON_POINTER_MAX_ITEMS; i++)
+		assert_int_equal(json_object_array_add(list, NULL), 0);
+	assert_true(json_pointer_compile(&a, STR("/*"), &p, &err));
+	assert_false(json_pointer_each(&p, list, count_one, &n));
+	assert_int_equal(n, JSON_POINTER_MAX_ITEMS);
+	n = JSON_POINTER_MAX_ITEMS - 5;
+	assert_true(json_pointer_each(&p, list, count_one, &n));
+	json_object_put(list);
+	arena_fini(&a);
+}
+
 int
 main(void)
 {
@@ -712,6 +779,8 @@ main(void)
 		cmocka_unit_test(a_pointer_takes_the_items_in_which_a_member_has_a_text),
 		cmocka_unit_test(a_bad_pointer_is_a_config_error),
 		cmocka_unit_test(objects_and_arrays_are_no_text),
+		cmocka_unit_test(a_step_into_a_list_may_be_all_of_it_or_those_with_a_member),
+		cmocka_unit_test(a_step_looks_at_so_many_items_of_a_list_and_stops_when_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
