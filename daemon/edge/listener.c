@@ -30,9 +30,8 @@ enum {
 struct listener {
 	struct listeners	*all;
 	struct http_server	*server;	/* ours */
-	const char		*name;		/* ours */
+	char			*name;		/* ours */
 	unsigned		 serve;		/* enum listener_role */
-	char			*name_copy;
 };
 
 struct listeners {
@@ -157,10 +156,9 @@ open_listener(struct loop *loop, struct listener *l, const struct conf_named *na
 		.per_address = (unsigned)c->max_per_address,
 	};
 
-	l->name_copy = strndup(named->name.p, named->name.n);
-	if (l->name_copy == NULL)
+	l->name = strndup(named->name.p, named->name.n);
+	if (l->name == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
-	l->name = l->name_copy;
 	l->serve = c->serve;
 	l->server = http_server_new(loop_base(loop), c->address.p, NULL, &limits, &server_ops, l,
 	    err);
@@ -201,7 +199,7 @@ listeners_free(struct listeners *ls)
 		return;
 	for (size_t i = 0; i < ls->n; i++) {
 		http_server_free(ls->v[i].server);
-		free(ls->v[i].name_copy);
+		free(ls->v[i].name);
 	}
 	free(ls);
 }

@@ -45,7 +45,6 @@ struct step {
 };
 
 struct writer {
-	struct loop			*loop;
 	struct pg_conn			*conn;		/* ours */
 	struct event			*stall;		/* ours: the deadline of a step */
 	const struct writer_ops		*ops;
@@ -417,7 +416,6 @@ writer_new(struct loop *l, const struct writer_conf *conf, const struct writer_o
 		(void)err_set(err, ERR_RETRY, "out of memory");
 		return NULL;
 	}
-	w->loop = l;
 	w->ops = ops;
 	w->owner = owner;
 	w->merge_limit = conf->merge_limit;

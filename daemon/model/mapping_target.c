@@ -4,6 +4,7 @@
 #include "model/mapping_internal.h"
 
 #include "model/identity.h"
+#include "model/place_internal.h"
 
 enum { PATH_MAX_NAMES = 16 };
 
@@ -22,19 +23,6 @@ struct family {
 	const char	*head;
 	bool		(*read)(struct naming *);
 };
-
-static void *
-get_memory(struct place_reader *r, size_t n, size_t size)
-{
-	size_t bytes;
-	void *p = NULL;
-
-	if (size_mul(n > 0 ? n : 1, size, &bytes))
-		p = arena_alloc(conf_arena(r->conf), bytes);
-	if (p == NULL)
-		conf_complain(r->conf, NULL, "out of memory");
-	return p;
-}
 
 static bool
 has_name(const char *const *names, struct str s, size_t *ret)
@@ -113,7 +101,7 @@ read_path(struct naming *n)
 		path[npath++] = name;
 	} while (!is_last);
 	n->ret->kind = MAP_ATTRIBUTE;
-	n->ret->path = get_memory(n->reader, npath, sizeof(*path));
+	n->ret->path = place_memory(n->reader, npath, sizeof(*path));
 	n->ret->npath = npath;
 	if (n->ret->path != NULL)
 		memcpy(n->ret->path, path, npath * sizeof(*path));
@@ -227,7 +215,7 @@ read_member(struct place_reader *r, const struct conf_node *at, struct str key,
 {
 	(void)at;
 	*ret = (struct map_target){ .kind = MAP_ATTRIBUTE, .npath = 1 };
-	ret->path = get_memory(r, 1, sizeof(*ret->path));
+	ret->path = place_memory(r, 1, sizeof(*ret->path));
 	if (ret->path != NULL)
 		ret->path[0] = key;
 	return ret->path != NULL;
@@ -260,7 +248,7 @@ read_pairs(struct place_reader *r, const struct conf_node *map, read_target_fn *
 	const char *what = r->what;
 	bool is_good = true;
 
-	ret->v = get_memory(r, conf_count(map), sizeof(*ret->v));
+	ret->v = place_memory(r, conf_count(map), sizeof(*ret->v));
 	for (size_t i = 0; ret->v != NULL && i < conf_count(map); i++) {
 		struct map_instruction *in = &ret->v[ret->n];
 		const struct conf_node *at = conf_key_node(map, i);
@@ -318,7 +306,7 @@ read_participants(struct place_reader *r, struct map_instruction *ret)
 	bool is_list = conf_is_list(ret->at), is_good = true;
 	size_t n = is_list ? conf_count(ret->at) : 1;
 
-	ret->lists = get_memory(r, n, sizeof(*ret->lists));
+	ret->lists = place_memory(r, n, sizeof(*ret->lists));
 	for (size_t i = 0; ret->lists != NULL && i < n; i++) {
 		const struct conf_node *one = is_list ? conf_item(ret->at, i) : ret->at;
 
@@ -345,7 +333,7 @@ read_objects(struct place_reader *r, struct map_instruction *ret)
 		    "else", r->what);
 		return false;
 	}
-	ret->lists = get_memory(r, 1, sizeof(*ret->lists));
+	ret->lists = place_memory(r, 1, sizeof(*ret->lists));
 	ret->nlists = 1;
 	return ret->lists != NULL && read_list(r, ret->at, map, read_member, &ret->lists[0]);
 }

@@ -2,7 +2,7 @@
 #ifndef TL_MODEL_PLACE_INTERNAL_H
 #define TL_MODEL_PLACE_INTERNAL_H
 
-/* What the place*.c files and transform.c share. */
+/* What the place*.c files, transform.c and mapping_target.c share. */
 
 #include <stdint.h>
 
