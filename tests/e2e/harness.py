@@ -71,8 +71,8 @@ class Cluster:
     def start(self):
         self.conninfo = self._pgcluster("start", *self.settings).splitlines()[-1]
 
-    def stop(self):
-        self._pgcluster("stop")
+    def stop(self, how="fast"):
+        self._pgcluster("stop", how)
 
     def drop(self):
         self._pgcluster("drop")
