@@ -12,8 +12,7 @@ class Proxied:
     def __init__(self, proxy, client):
         self.proxy, self.client = proxy, client
         self.server = socket.socket(socket.AF_UNIX)
-        self.is_held = threading.Event()
-        self.is_writer = False
+        self.is_held = self.is_writer = False
 
     def start(self):
         try:
@@ -33,34 +32,32 @@ class Proxied:
             s.close()
 
     def pump(self, direction, here, there):
+        """What comes in while the connection is held is dropped; its end is passed on."""
         waiting, has_type = b"", direction == "to client"
         try:
-            while not self.is_held.is_set() and (data := here.recv(1 << 16)):
+            while (data := here.recv(1 << 16)):
                 waiting += data
                 while (message := whole_message(waiting, has_type)):
                     waiting = waiting[len(message):]
-                    if not has_type:        # the startup packet
+                    if has_type:
+                        self.pass_on(direction, there, message)
+                    else:       # the startup packet
                         self.is_writer = b"touchlogd writer\0" in message
                         has_type = True
                         there.sendall(message)
-                    elif not self.pass_on(direction, there, message):
-                        return
         except OSError:
             pass        # cut, by one side or the other
-        if not self.is_held.is_set():
-            self.close()
+        self.close()
 
     def pass_on(self, direction, there, message):
-        """False: nothing more is passed on."""
-        if self.is_held.is_set():
-            return False
+        if self.is_held:
+            return
         there.sendall(message)
         how = self.proxy.judge(direction, message) if self.is_writer else None
         if how == "hold":
-            self.is_held.set()
+            self.is_held = True
         elif how == "cut":
             self.close()
-        return how is None
 
 
 def whole_message(data, has_type):
