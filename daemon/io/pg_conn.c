@@ -24,7 +24,7 @@
 
 enum {
 	BACKOFF_FIRST_MS = 100,
-	BACKOFF_MAX_MS	 = 5000,
+	BACKOFF_MAX_MS	 = 2000,	/* after a failover writing goes on within 5 s */
 	CONNECT_MS	 = 10000,	/* all of it: resolving to the last statement */
 };
 
@@ -42,6 +42,7 @@ struct pg_conn {
 	enum pg_state			 state;
 	short				 waits_for;	/* what `socket` waits for */
 	int				 backoff_ms;
+	size_t				 first_host;	/* to be tried */
 	unsigned			 row_type;	/* of touchlog.interaction_row */
 	size_t				 prepared;	/* statements */
 	bool				 has_warning;
@@ -209,6 +210,7 @@ become_up(struct pg_conn *c)
 	(void)event_del(c->timer);
 	c->state = PG_UP;
 	c->backoff_ms = BACKOFF_FIRST_MS;
+	c->first_host = 0;
 	c->why[0] = '\0';
 	metric_add(metric_get(METRIC_DB_CONNECTS, NULL, NULL), 1);
 	log_info("database_connected", F_TEXT("conn", c->conf.application_name),
@@ -385,8 +387,8 @@ connect_now(struct pg_conn *c)
 
 	c->state = PG_RESOLVING;
 	set_timer(c, CONNECT_MS);
-	c->hosts = pg_hosts_new(c->loop, c->conf.conninfo, c->conf.application_name, on_hosts, c,
-	    &err);
+	c->hosts = pg_hosts_new(c->loop, c->conf.conninfo, c->conf.application_name,
+	    c->first_host, on_hosts, c, &err);
 	if (c->hosts == NULL)
 		fail(c, &err);
 	else
@@ -405,6 +407,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		connect_now(c);
 		return;
 	}
+	/* libpq would ask the same host first again. */
+	c->first_host++;
 	(void)err_set(&err, ERR_RETRY, "connect: no answer in %d s", CONNECT_MS / 1000);
 	fail(c, &err);
 }

@@ -99,7 +99,7 @@ class Cluster:
                     os.chmod(parent, 0o711)
             as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
         data = os.path.join(mine, "data")
-        subprocess.run([*as_owner, shutil.which("pg_basebackup"), "-D", data, "-c", "fast", "-X", "stream", "-d", self.conninfo],
+        subprocess.run([*as_owner, shutil.which("pg_basebackup"), "-D", data, "-c", "fast", "-X", "stream", "--no-sync", "-d", self.conninfo],
                        check=True, capture_output=True, cwd="/")
         with open(os.path.join(data, "standby.signal"), "w"):
             pass
