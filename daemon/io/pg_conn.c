@@ -63,7 +63,9 @@ static const char session_sql[] =
     "SET client_min_messages = warning;"
     "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),"
     " coalesce(max(version), 0), coalesce(max(min_binary), 0),"
-    " to_regtype('touchlog.interaction_row')::oid FROM touchlog.schema_version";
+    " to_regtype('touchlog.interaction_row')::oid, EXISTS (SELECT FROM pg_stat_activity"
+    " WHERE wait_event = 'SyncRep' AND usename = current_user AND application_name LIKE"
+    " 'touchlogd%' AND state_change < now() - interval '8 s') FROM touchlog.schema_version";
 
 const char *
 pg_text(const char *message)
@@ -247,6 +249,9 @@ check_session(const PGresult *res, struct err *err)
 		    "could be lost; set it to on for this role", commit);
 	if (strcmp(PQgetvalue(res, 0, 1), "t") == 0)
 		return err_set(err, ERR_RETRY, "this server is a standby");
+	/* It does not notice that we left: coming again and again would use it up. */
+	if (strcmp(PQgetvalue(res, 0, 5), "t") == 0)
+		return err_set(err, ERR_RETRY, "COMMIT waits for a synchronous standby");
 	return schema_level_check(version, min_binary, err);
 }
 

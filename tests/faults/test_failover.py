@@ -133,3 +133,22 @@ def test_the_server_notices_a_daemon_that_vanished_within_7_s(pair, daemon):
     for s in mine:
         timer, ticks = s[5].split(":")
         assert timer == "02" and int(ticks, 16) <= 300, s       # 02 is keepalive's; ticks of 10 ms
+
+
+def test_a_standby_that_is_away_leaves_a_few_server_processes_behind_and_readyz_says_so(pair, daemon, sender, tell):
+    """A COMMIT that waits for it does not notice that its client has gone: a daemon that came back again and again would
+    fill the server with such processes."""
+    d = daemon(pair.config(), database=pair.database)
+    s = sender(d, conns=32)
+    s.wait_for(500)
+    pair.standby.stop()
+    until(lambda: "standby" in d.get("/readyz").body.decode(), "/readyz says what COMMIT waits for")
+    told = s.counts["http_503"]
+    s.wait_for(200, "http_503", 60)     # some rounds more
+    waiting = len(in_syncrep(pair.database))
+    pair.standby.start()
+    s.wait_for(500, "logged")
+    s.stop()
+    tell(server_processes=waiting, told_503=s.counts["http_503"] - told, **compare(pair.database, s))
+    assert waiting <= 2 * 2
+    assert d.get("/readyz").status == 200
