@@ -45,7 +45,7 @@ class Sender:
     options: its letters, by name (rate=2000, conns=32, ...).  stop() begins nothing more and waits until all that was
     begun is acknowledged; then .entries has the ledger.
     """
-    LETTERS = {"events": "n", "conns": "c", "batch": "b", "rate": "r", "pause_ms": "w", "patience_ms": "t", "people": "u",
+    LETTERS = {"events": "n", "first": "o", "conns": "c", "batch": "b", "rate": "r", "pause_ms": "w", "patience_ms": "t", "people": "u",
                "poison": "x", "prefix": "p"}
 
     def __init__(self, directory, daemon, source="web", **options):
@@ -144,8 +144,9 @@ def compare(database, *senders, poison=None):
     for s in senders:
         log, parked = in_log(database, s.prefix), in_parked(database, s.prefix)
         missing, doubled, other_id, wrongly_parked = [], [], [], []
-        for n, e in enumerate(s.entries):
-            ids, is_poison = log[e.external_id] + parked[e.external_id], poison is not None and n % poison == poison - 1
+        for e in s.entries:
+            ids = log[e.external_id] + parked[e.external_id]
+            is_poison = poison is not None and int(e.external_id.rsplit("-")[-1]) % poison == poison - 1
             if not ids and e.fate != "none":
                 missing.append(e)
             if len(ids) > 1:

@@ -30,6 +30,12 @@ ledger_add(struct ledger *l)
 	return l->n++;
 }
 
+static int64_t
+number_of(const struct ledger *l, int64_t place)
+{
+	return l->conf.n_events > 0 ? (l->conf.first + place) % l->conf.n_events : place;
+}
+
 static bool
 is_poison(const struct ledger *l, int64_t number)
 {
@@ -38,8 +44,10 @@ is_poison(const struct ledger *l, int64_t number)
 
 /* The poison is a number beyond numeric: whole to us, refused by PostgreSQL's jsonb. */
 void
-ledger_event(const struct ledger *l, int64_t number, struct buf *out)
+ledger_event(const struct ledger *l, int64_t place, struct buf *out)
 {
+	const int64_t number = number_of(l, place);
+
 	buf_printf(out, "{\"external_id\":\"%s-%" PRId64 "\",\"kind\":\"visit\",\"email\":\"u%" PRId64
 	    "@load.example\",\"subject\":\"event %" PRId64 " of a sender that keeps a ledger\"%s}",
 	    l->conf.prefix, number, number * 7919 % l->conf.n_people, number,
@@ -47,9 +55,9 @@ ledger_event(const struct ledger *l, int64_t number, struct buf *out)
 }
 
 void
-ledger_acked(struct ledger *l, int64_t number, enum fate fate, struct uuid id)
+ledger_acked(struct ledger *l, int64_t place, enum fate fate, struct uuid id)
 {
-	struct entry *e = &l->entries[number];
+	struct entry *e = &l->entries[place];
 
 	e->fate = fate;
 	e->id = id;
@@ -69,8 +77,8 @@ ledger_save(const struct ledger *l, const char *path)
 		char id[UUID_TEXT_SIZE];
 
 		uuid_text(e->id, id);
-		(void)fprintf(f, "%" PRId64 " %s %s %" PRIu32 " %" PRId64 " %" PRId64 "\n", i,
-		    fate_names[e->fate], id, e->tries, e->due_us, e->acked_us);
+		(void)fprintf(f, "%" PRId64 " %s %s %" PRIu32 " %" PRId64 " %" PRId64 "\n",
+		    number_of(l, i), fate_names[e->fate], id, e->tries, e->due_us, e->acked_us);
 	}
 	return fclose(f) == 0;
 }

@@ -18,7 +18,7 @@ enum fate {
 
 extern const char *const fate_names[NFATES];
 
-/* One event, known by its number from 0 on. */
+/* One event, known by its place in the order of sending, from 0 on. */
 struct entry {
 	struct uuid	id;		/* that was answered */
 	enum fate	fate;
@@ -31,6 +31,8 @@ struct ledger_conf {
 	const char	*prefix;	/* of each external_id; without what JSON escapes */
 	int64_t		 n_people;
 	int64_t		 poison_every;	/* nth event PostgreSQL refuses; 0: none */
+	int64_t		 first;		/* that number begins, where all are known ... */
+	int64_t		 n_events;	/* ... and the rest follows, counted round; else 0 */
 };
 
 struct ledger {
@@ -40,12 +42,12 @@ struct ledger {
 	int64_t		 n_acked;
 };
 
-/* The next event's number; memory that is out ends the program. */
+/* The next event's place; memory that is out ends the program. */
 int64_t		ledger_add(struct ledger *l);
 /* The event as JSON on one line, the same at each try, without a newline at its end. */
-void		ledger_event(const struct ledger *l, int64_t number, struct buf *out);
-void		ledger_acked(struct ledger *l, int64_t number, enum fate fate, struct uuid id);
-/* One line an event: number, fate, id, tries, due_us, acked_us. */
+void		ledger_event(const struct ledger *l, int64_t place, struct buf *out);
+void		ledger_acked(struct ledger *l, int64_t place, enum fate fate, struct uuid id);
+/* One line an event: number (in its external_id), fate, id, tries, due_us, acked_us. */
 TL_MUST bool	ledger_save(const struct ledger *l, const char *path);
 void		ledger_fini(struct ledger *l);
 

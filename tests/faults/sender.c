@@ -67,7 +67,7 @@ struct conf {
 	struct ledger_conf	 ledger;
 	const char		*ledger_path, *source;
 	struct sockaddr_in	 address;
-	int64_t			 n_slots, n_events, n_batch;	/* n_events 0: until told */
+	int64_t			 n_slots, n_batch;
 	int64_t			 rate;		/* requests/s of all slots together; 0: any */
 	int64_t			 pause_ms;	/* before the next try */
 	int64_t			 patience_ms;	/* for an answer */
@@ -338,7 +338,9 @@ due_us(const struct sender *s)
 static bool
 has_more(const struct sender *s)
 {
-	return !s->is_stopping && (s->conf.n_events == 0 || s->ledger.n < s->conf.n_events);
+	int64_t n = s->conf.ledger.n_events;
+
+	return !s->is_stopping && (n == 0 || s->ledger.n < n);
 }
 
 /* Late because all slots were busy, it is still timed from when it was due. */
@@ -492,9 +494,9 @@ fini(struct sender *s)
 static _Noreturn void
 usage(void)
 {
-	fputs("usage: sender [-n events] [-c connections] [-b events a request] [-r requests/s]\n"
-	    "    [-w pause before a retry, ms] [-t patience, ms] [-p prefix] [-u people]\n"
-	    "    [-x every nth is poison] -l LEDGER ADDRESS:PORT/SOURCE\n", stderr);
+	fputs("usage: sender [-n events [-o which is the first]] [-c connections]\n"
+	    "    [-b events a request] [-r requests/s] [-w pause before a retry, ms] [-t patience, ms]\n"
+	    "    [-p prefix] [-u people] [-x every nth is poison] -l LEDGER ADDRESS:PORT/SOURCE\n", stderr);
 	exit(2);
 }
 
@@ -503,7 +505,8 @@ static const struct number {
 	size_t	at;			/* in struct conf */
 	int64_t	min, max;
 } numbers[] = {
-	{ 'n', offsetof(struct conf, n_events), 1, 100000000 },
+	{ 'n', offsetof(struct conf, ledger.n_events), 1, 100000000 },
+	{ 'o', offsetof(struct conf, ledger.first), 0, 100000000 },
 	{ 'c', offsetof(struct conf, n_slots), 1, 20000 },
 	{ 'b', offsetof(struct conf, n_batch), 1, 10000 },
 	{ 'r', offsetof(struct conf, rate), 1, 1000000 },
@@ -550,7 +553,7 @@ read_options(struct conf *conf, int argc, char **argv)
 {
 	int letter;
 
-	while ((letter = getopt(argc, argv, "n:c:b:r:w:t:u:x:p:l:")) != -1) {
+	while ((letter = getopt(argc, argv, "n:o:c:b:r:w:t:u:x:p:l:")) != -1) {
 		if (letter == 'p')
 			conf->ledger.prefix = optarg;
 		else if (letter == 'l')
