@@ -815,7 +815,6 @@ spool_new(struct loop *l, const struct spool_conf *conf, const struct spool_ops 
     void *owner, struct err *err)
 {
 	struct spool *s = calloc(1, sizeof(*s));
-	char path[SPOOL_PATH_BYTES];
 
 	if (s == NULL) {
 		(void)err_set(err, ERR_RETRY, "out of memory");
@@ -829,9 +828,7 @@ spool_new(struct loop *l, const struct spool_conf *conf, const struct spool_ops 
 	s->retry_at_us = 1;		/* the file is to be opened */
 	(void)snprintf(s->known.why, sizeof(s->known.why), "it is being opened");
 	s->view = s->told.view = s->known;
-	(void)snprintf(path, sizeof(path), "%.*s", STR_ARG(conf->path));
-	if (spool_store_init(&s->store, path, conf->max_bytes, err) && start_wake(s, l, err) &&
-	    start_thread(s, err))
+	if (spool_store_init(&s->store, conf, err) && start_wake(s, l, err) && start_thread(s, err))
 		return s;
 	spool_free(s);
 	return NULL;

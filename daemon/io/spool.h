@@ -54,11 +54,15 @@ struct spool_state {
 	char		 why[200];	/* "" or why it does not take */
 };
 
+/* An absolute path of a file, short enough for those that stand beside it. */
+bool	 spool_is_path(struct str path);
+
 /* Starts the thread, which opens the file; a damaged one is salvaged there and never an
  * error here.  NULL: no memory, no thread. */
 TL_MUST struct spool	*spool_new(struct loop *l, const struct spool_conf *conf,
 			    const struct spool_ops *ops, void *owner, struct err *err);
-/* Does what was asked for, closes the file, joins the thread; fires nothing.  Accepts NULL. */
+/* Does what was asked for, closes the file, joins the thread; fires nothing.  Not from within
+ * a callback.  Accepts NULL. */
 void	 spool_free(struct spool *s);
 
 /* Copies the item.  true: put_done() comes once.  false: ERR_RETRY, it does not take. */

@@ -15,12 +15,19 @@
 enum { SUFFIX_BYTES = 64 };
 
 bool
-spool_store_init(struct spool_store *st, const char *path, int64_t max_bytes, struct err *err)
+spool_is_path(struct str path)
 {
-	*st = (struct spool_store){ .max_bytes = max_bytes, .lock_fd = -1 };
-	if (path[0] != '/' || strlen(path) >= sizeof(st->path) - SUFFIX_BYTES)
-		return err_set(err, ERR_CONFIG, "an absolute path is wanted");
-	(void)snprintf(st->path, sizeof(st->path), "%s", path);
+	return path.n > 1 && path.n < SPOOL_PATH_BYTES - SUFFIX_BYTES && path.p[0] == '/' &&
+	    path.p[path.n - 1] != '/';
+}
+
+bool
+spool_store_init(struct spool_store *st, const struct spool_conf *conf, struct err *err)
+{
+	*st = (struct spool_store){ .max_bytes = conf->max_bytes, .lock_fd = -1 };
+	if (!spool_is_path(conf->path))
+		return err_set(err, ERR_CONFIG, "spool: an absolute path is wanted");
+	(void)snprintf(st->path, sizeof(st->path), "%.*s", STR_ARG(conf->path));
 	return true;
 }
 

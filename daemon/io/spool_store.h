@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/err.h"
+#include "io/spool.h"
 
 struct spool_file;
 
@@ -20,7 +21,7 @@ struct spool_store {
 };
 
 /* ERR_CONFIG: the path cannot be one. */
-TL_MUST bool	 spool_store_init(struct spool_store *st, const char *path, int64_t max_bytes,
+TL_MUST bool	 spool_store_init(struct spool_store *st, const struct spool_conf *conf,
 		    struct err *err);
 /* Lets go of the lock. */
 void		 spool_store_fini(struct spool_store *st);
