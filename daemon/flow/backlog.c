@@ -137,8 +137,8 @@ backlog_put_bytes(const struct backlog *bl)
 
 /* ---- reading ahead ---- */
 
-static void
-read_ahead(struct backlog *bl)
+void
+backlog_read_ahead(struct backlog *bl)
 {
 	if (bl->is_reading || bl->is_at_end || bl->is_stopping ||
 	    bl->held_events >= bl->room_events || bl->held_bytes >= bl->room_bytes)
@@ -270,7 +270,7 @@ backlog_take(struct backlog *bl)
 	b = retries_next(&bl->retries);
 	if (b == NULL)
 		b = fill(bl);
-	read_ahead(bl);
+	backlog_read_ahead(bl);
 	return b;
 }
 
@@ -394,7 +394,7 @@ backlog_tick(struct backlog *bl)
 	tell_level(bl, &s);
 	tell_use(bl, &s);
 	look_behind(bl, &s);
-	read_ahead(bl);
+	backlog_read_ahead(bl);
 }
 
 void

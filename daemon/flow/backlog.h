@@ -61,7 +61,9 @@ void	 backlog_done(struct backlog *bl, struct batch *take_batch,
 	    const struct write_failure *why);
 /* No further batch is given out: the daemon ends. */
 void	 backlog_stop(struct backlog *bl);
-/* Several times a second: reads ahead, and tells how full the spool is. */
+/* Reads on while there is room for more. */
+void	 backlog_read_ahead(struct backlog *bl);
+/* Several times a second: looks for what was left behind, tells how full the spool is. */
 void	 backlog_tick(struct backlog *bl);
 
 void	 backlog_state(const struct backlog *bl, struct backlog_state *ret);

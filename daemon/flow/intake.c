@@ -46,6 +46,8 @@ enum {
 	TICK_MS		 = 100,
 	TROUBLE_FAILURES = 3,		/* then /readyz tells */
 	MENTIONS_PER_EVENT = 4,		/* on average, in a full batch */
+	PUTS_MAX_BYTES	 = 32 * 1024 * 1024,	/* on their way into the spool: more waits */
+	PUT_WITHIN_US	 = 10 * 1000 * 1000,	/* else the sender is told to keep it after all */
 	QUIET_US	 = 100 * 1000,	/* nothing came in for so long: all writers may drain */
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
 };
@@ -65,6 +67,7 @@ struct intake {
 	size_t			 bytes;		/* of all events we own, but the backlog's */
 	int64_t			 came_us;	/* clock_mono_us() when an event last came in */
 	bool			 drained_last;	/* the last batch given out came from the spool */
+	bool			 hands_over;	/* everything goes to the spool: the daemon ends */
 	int64_t			 down_us;	/* clock_mono_us() since no writer is up; 0: one is */
 	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
@@ -203,33 +206,25 @@ put(struct intake *in, struct record *e, struct err *err)
 	return backlog_put(in->backlog, e, err);
 }
 
+/* What finds the spool busy waits where it is; without a spool it does not have to. */
+static bool
+may_hand_over(const struct intake *in)
+{
+	return in->backlog == NULL || backlog_put_bytes(in->backlog) < PUTS_MAX_BYTES;
+}
+
 /* It was in no batch, and waits no longer. */
 static void
-hand_over(struct intake *in, struct record *e)
+move_on(struct intake *in, struct record *e)
 {
 	struct err err;		/* told by the backlog */
 
-	if (put(in, e, &err)) {
+	if (may_hand_over(in) && put(in, e, &err)) {
 		put_aside(in, e);
 		return;
 	}
 	give_up(in, e);
 	drop_record(in, e);
-}
-
-/* Copied: its batch may still commit it. */
-static void
-hand_over_in_flight(struct intake *in, struct batch *b, int64_t before_us)
-{
-	struct err err;
-
-	for (size_t i = 0; i < b->n; i++) {
-		struct record *e = b->records[i];
-
-		if (e->queued_us < before_us && !e->is_told && e->put_bytes == 0 &&
-		    !put(in, e, &err))
-			give_up(in, e);
-	}
 }
 
 /* Committed while the spool was at it: it has been counted neither time unless its row is
@@ -356,9 +351,13 @@ fill_writers(struct intake *in)
 static void
 on_pump(evutil_socket_t fd, short what, void *arg)
 {
+	struct intake *in = arg;
+
 	(void)fd;
 	(void)what;
-	fill_writers(arg);
+	fill_writers(in);
+	if (in->backlog != NULL)
+		backlog_read_ahead(in->backlog);
 }
 
 /* ---- what a writer says ---- */
@@ -436,11 +435,23 @@ failed(struct intake *in, struct batch *b, const struct write_failure *why)
 }
 
 static void
+on_changed(void *owner)
+{
+	struct intake *in = owner;
+
+	if (some_writer_is_up(in))
+		in->down_us = 0;
+	else if (in->down_us == 0)
+		in->down_us = clock_mono_us();
+	wake(in);
+}
+
+static void
 on_done(void *owner, struct batch *b, const struct write_failure *why)
 {
 	struct intake *in = owner;
 
-	wake(in);
+	on_changed(in);
 	if (why != NULL) {
 		failed(in, b, why);
 		return;
@@ -453,18 +464,6 @@ on_done(void *owner, struct batch *b, const struct write_failure *why)
 	for (size_t i = 0; i < b->n; i++)
 		tell(in, b->records[i], &b->fates[i]);
 	drop_batch(in, b);
-}
-
-static void
-on_changed(void *owner)
-{
-	struct intake *in = owner;
-
-	if (some_writer_is_up(in))
-		in->down_us = 0;
-	else if (in->down_us == 0)
-		in->down_us = clock_mono_us();
-	wake(in);
 }
 
 static const struct writer_ops writer_ops = { .done = on_done, .changed = on_changed };
@@ -497,8 +496,43 @@ static const struct backlog_ops backlog_ops = {
 
 /* ---- deadlines ---- */
 
+/* Who has waited since before before_us goes to the spool.  While that is busy, who has
+ * waited since before late_us is told to keep its event after all: a disk that does not
+ * answer is nothing to keep a sender waiting for. */
+struct sweep {
+	int64_t	before_us;
+	int64_t	late_us;
+};
+
+static int64_t
+due_before_us(const struct intake *in, const struct sweep *s)
+{
+	return may_hand_over(in) ? s->before_us : s->late_us;
+}
+
+static bool
+is_due(const struct intake *in, const struct record *e, const struct sweep *s)
+{
+	return e->queued_us < due_before_us(in, s);
+}
+
 static void
-expire_retries(struct intake *in, int64_t before_us)
+sweep_waiting(struct intake *in, const struct sweep *s)
+{
+	struct record *e;
+
+	while ((e = source_queues_older(&in->queues, due_before_us(in, s))) != NULL) {
+		source_queues_remove(&in->queues, e);
+		move_on(in, e);
+	}
+	while ((e = TAILQ_FIRST(&in->parkings)) != NULL && is_due(in, e, s)) {
+		TAILQ_REMOVE(&in->parkings, e, in_queue);
+		move_on(in, e);
+	}
+}
+
+static void
+sweep_retries(struct intake *in, const struct sweep *s)
 {
 	struct batch *b, *next;
 
@@ -508,8 +542,8 @@ expire_retries(struct intake *in, int64_t before_us)
 		next = TAILQ_NEXT(b, in_queue);
 		b->n = b->bytes = b->nmentions = 0;
 		for (size_t i = 0; i < n; i++)
-			if (b->records[i]->queued_us < before_us)
-				hand_over(in, b->records[i]);
+			if (is_due(in, b->records[i], s))
+				move_on(in, b->records[i]);
 			else
 				batch_add(b, b->records[i]);
 		if (b->n > 0)
@@ -519,24 +553,46 @@ expire_retries(struct intake *in, int64_t before_us)
 	}
 }
 
+/* The spool gets a copy: its batch may still commit it. */
 static void
-expire(struct intake *in, int64_t before_us)
+sweep_in_flight(struct intake *in, struct batch *b, const struct sweep *s)
+{
+	struct err err;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct record *e = b->records[i];
+
+		if (is_due(in, e, s) && !e->is_told && e->put_bytes == 0 &&
+		    !(may_hand_over(in) && put(in, e, &err)))
+			give_up(in, e);
+	}
+}
+
+/* What was handed over may still get there; the sender's retry is then a duplicate. */
+static void
+sweep_aside(struct intake *in, const struct sweep *s)
 {
 	struct record *e;
 
-	while ((e = source_queues_take_older(&in->queues, before_us)) != NULL)
-		hand_over(in, e);
-	while ((e = TAILQ_FIRST(&in->parkings)) != NULL && e->queued_us < before_us) {
-		TAILQ_REMOVE(&in->parkings, e, in_queue);
-		hand_over(in, e);
-	}
-	expire_retries(in, before_us);
+	TAILQ_FOREACH(e, &in->aside, in_queue)
+		if (e->queued_us < s->late_us)
+			give_up(in, e);
+}
+
+static void
+sweep(struct intake *in, int64_t before_us)
+{
+	const struct sweep s = { before_us, deadline_us(in) - PUT_WITHIN_US };
+
+	sweep_waiting(in, &s);
+	sweep_retries(in, &s);
 	for (size_t i = 0; i < nwriters(in); i++) {
 		struct batch *b = writer_batch(in->writers[i]);
 
 		if (b != NULL && !b->is_drain)
-			hand_over_in_flight(in, b, before_us);
+			sweep_in_flight(in, b, &s);
 	}
+	sweep_aside(in, &s);
 }
 
 static void
@@ -546,7 +602,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	expire(in, is_away(in) ? INT64_MAX : deadline_us(in));
+	sweep(in, in->hands_over || is_away(in) ? INT64_MAX : deadline_us(in));
 	if (in->backlog != NULL)
 		backlog_tick(in->backlog);
 	fill_writers(in);
@@ -562,7 +618,8 @@ intake_stop_draining(struct intake *in)
 bool
 intake_hand_over(struct intake *in)
 {
-	expire(in, INT64_MAX);
+	in->hands_over = true;
+	sweep(in, INT64_MAX);
 	return in->backlog != NULL && backlog_put_bytes(in->backlog) > 0;
 }
 
@@ -573,31 +630,26 @@ intake_give_up(struct intake *in)
 
 	backlog_free(in->backlog);
 	in->backlog = NULL;
-	expire(in, INT64_MAX);
+	sweep(in, INT64_MAX);
 	TAILQ_FOREACH(e, &in->aside, in_queue)
 		give_up(in, e);
 }
 
 /* ---- the door ---- */
 
-static bool
-has_room(const struct intake *in, size_t bytes)
-{
-	size_t put_bytes = in->backlog != NULL ? backlog_put_bytes(in->backlog) : 0;
-
-	return in->bytes + put_bytes + bytes <= (size_t)in->conf.queue_max_bytes;
-}
-
-/* true: e->is_aside, or it is to wait. */
+/* true: it is to wait, or (e->is_aside) the spool will answer. */
 static bool
 route(struct intake *in, struct record *e, struct err *err)
 {
-	if (!has_room(in, e->bytes))
-		return err_set(err, ERR_RETRY, "too much waits for the database");
-	if (!is_away(in))
+	bool is_full = in->bytes + e->bytes > (size_t)in->conf.queue_max_bytes;
+
+	if (!is_full && (!is_away(in) || !may_hand_over(in)))
 		return true;
+	if (is_full && !may_hand_over(in))
+		return err_set(err, ERR_RETRY, "too much waits for the database");
 	if (!put(in, e, err))
-		return err_in(err, "the database cannot be reached");
+		return err_in(err, is_full ? "too much waits for the database" :
+		    "the database cannot be reached");
 	put_aside(in, e);
 	return true;
 }
@@ -676,7 +728,7 @@ intake_is_empty(const struct intake *in)
 void
 intake_measure(struct intake *in)
 {
-	int64_t oldest = source_queues_oldest_us(&in->queues);
+	const struct record *oldest = source_queues_oldest(&in->queues);
 	size_t up = 0;
 
 	for (size_t i = 0; i < nwriters(in); i++)
@@ -685,7 +737,7 @@ intake_measure(struct intake *in)
 	metric_set(metric_get(METRIC_QUEUE_EVENTS, NULL, NULL), (double)in->queues.nwaiting);
 	metric_set(metric_get(METRIC_QUEUE_BYTES, NULL, NULL), (double)in->bytes);
 	metric_set(metric_get(METRIC_QUEUE_OLDEST_AGE, NULL, NULL),
-	    oldest == INT64_MAX ? 0 : (double)(clock_mono_us() - oldest) / 1e6);
+	    oldest != NULL ? (double)(clock_mono_us() - oldest->queued_us) / 1e6 : 0);
 	source_queues_measure(&in->queues);
 	if (in->backlog != NULL)
 		backlog_measure(in->backlog);

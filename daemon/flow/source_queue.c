@@ -112,52 +112,57 @@ source_queues_add(struct source_queues *s, struct source_queue *q, struct record
 	s->nwaiting++;
 }
 
-/* Its oldest event.  It loses its turn, for somebody else's. */
-static struct record *
-take_first(struct source_queues *s, struct source_queue *q)
+void
+source_queues_remove(struct source_queues *s, struct record *e)
 {
-	struct record *e = TAILQ_FIRST(&q->events);
+	struct source_queue *q = e->queue;
 
 	TAILQ_REMOVE(&q->events, e, in_queue);
-	TAILQ_REMOVE(&s->turn, q, in_turn);
-	if (!TAILQ_EMPTY(&q->events))
-		TAILQ_INSERT_TAIL(&s->turn, q, in_turn);
+	if (TAILQ_EMPTY(&q->events))
+		TAILQ_REMOVE(&s->turn, q, in_turn);
 	q->counts.waiting--;
 	s->nwaiting--;
-	return e;
 }
 
 struct record *
 source_queues_next(struct source_queues *s)
 {
 	struct source_queue *q = TAILQ_FIRST(&s->turn);
+	struct record *e = q != NULL ? TAILQ_FIRST(&q->events) : NULL;
 
-	return q != NULL ? take_first(s, q) : NULL;
+	if (e == NULL)
+		return NULL;
+	/* Whoever has more stands at the end of the line again. */
+	TAILQ_REMOVE(&s->turn, q, in_turn);
+	TAILQ_INSERT_TAIL(&s->turn, q, in_turn);
+	source_queues_remove(s, e);
+	return e;
 }
 
 struct record *
-source_queues_take_older(struct source_queues *s, int64_t before_us)
+source_queues_oldest(const struct source_queues *s)
 {
-	struct source_queue *q;
+	const struct source_queue *q;
+	struct record *oldest = NULL;
+
+	TAILQ_FOREACH(q, &s->turn, in_turn) {
+		struct record *e = TAILQ_FIRST(&q->events);
+
+		if (oldest == NULL || e->queued_us < oldest->queued_us)
+			oldest = e;
+	}
+	return oldest;
+}
+
+struct record *
+source_queues_older(const struct source_queues *s, int64_t before_us)
+{
+	const struct source_queue *q;
 
 	TAILQ_FOREACH(q, &s->turn, in_turn)
 		if (TAILQ_FIRST(&q->events)->queued_us < before_us)
-			return take_first(s, q);
+			return TAILQ_FIRST(&q->events);
 	return NULL;
-}
-
-int64_t
-source_queues_oldest_us(const struct source_queues *s)
-{
-	int64_t oldest = INT64_MAX;
-	const struct source_queue *q;
-
-	TAILQ_FOREACH(q, &s->turn, in_turn) {
-		const struct record *e = TAILQ_FIRST(&q->events);
-
-		oldest = e->queued_us < oldest ? e->queued_us : oldest;
-	}
-	return oldest;
 }
 
 void

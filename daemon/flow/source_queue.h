@@ -39,10 +39,12 @@ void	 source_queues_add(struct source_queues *s, struct source_queue *q,
 	    struct record *take_record);
 /* Whose turn it is; NULL: nothing waits. */
 struct record	*source_queues_next(struct source_queues *s);
+/* The one that has waited longest; NULL: nothing waits. */
+struct record	*source_queues_oldest(const struct source_queues *s);
 /* One that has waited since before that time; NULL: there is none. */
-struct record	*source_queues_take_older(struct source_queues *s, int64_t before_us);
-/* clock_mono_us() since when the oldest has waited; INT64_MAX: nothing waits. */
-int64_t	 source_queues_oldest_us(const struct source_queues *s);
+struct record	*source_queues_older(const struct source_queues *s, int64_t before_us);
+/* It leaves its queue. */
+void	 source_queues_remove(struct source_queues *s, struct record *e);
 /* Sets the gauges by source. */
 void	 source_queues_measure(const struct source_queues *s);
 
