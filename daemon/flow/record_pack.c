@@ -209,7 +209,7 @@ take_text(struct reader *r, char *out, size_t size)
 static void
 take_mention(struct reader *r, struct mention *m)
 {
-	uint8_t rank;
+	uint8_t rank, is_strong;
 
 	m->kind = take_str(r);
 	m->value = take_str(r);
@@ -217,8 +217,10 @@ take_mention(struct reader *r, struct mention *m)
 	m->raw = take_str(r);
 	rank = take_byte(r);
 	m->rank = (enum identity_rank)rank;
-	m->is_strong_kind = take_byte(r) != 0;
-	r->is_bad |= m->kind.p == NULL || m->value.p == NULL || rank >= IDENTITY_NRANKS;
+	is_strong = take_byte(r);
+	m->is_strong_kind = is_strong == 1;
+	r->is_bad |= m->kind.p == NULL || m->value.p == NULL || rank >= IDENTITY_NRANKS ||
+	    is_strong > 1;
 }
 
 /* `room` mentions were counted for all parties together. */
