@@ -127,6 +127,7 @@ on_put_done(void *owner, void *tag, const struct uuid *id, const struct err *why
 		bl->is_at_end = false;
 	}
 	bl->ops->kept(bl->owner, e, id, why);
+	bl->ops->changed(bl->owner);
 }
 
 size_t
