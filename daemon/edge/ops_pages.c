@@ -2,8 +2,6 @@
 /* The pages for operators: alive, ready, metrics, status.  A page is a row. */
 #include "edge/ops_pages.h"
 
-#include <stdio.h>
-
 #include "base/buf.h"
 #include "base/metric.h"
 #include "edge/channel_host.h"
@@ -40,20 +38,13 @@ put_degraded(struct buf *out, const char **comma, const char *part, const char *
 static void
 put_spool(struct buf *out, const char **comma, const struct intake_health *h)
 {
-	char why[100];
-
-	if (!h->spool.takes)
-		put_degraded(out, comma, "spool", h->spool.why);
-	if (h->unreadable > 0) {
-		(void)snprintf(why, sizeof(why), "%zu events cannot be read by this version",
-		    h->unreadable);
-		put_degraded(out, comma, "spool", why);
-	}
-	if (h->spool.events > 0) {
-		put_degraded(out, comma, "spool", h->database_why != NULL ?
-		    "events wait for the database" : "it is being drained");
-		buf_printf(out, ",\"events\":%lld", (long long)h->spool.events);
-	}
+	if (h->spool.takes && h->spool.events == 0)
+		return;
+	put_degraded(out, comma, "spool", !h->spool.takes ? h->spool.why :
+	    h->database_why != NULL ? "events wait for the database" : "it is being drained");
+	buf_printf(out, ",\"events\":%lld", (long long)h->spool.events);
+	if (h->unreadable > 0)
+		buf_printf(out, ",\"unreadable\":%zu", h->unreadable);
 }
 
 /* Degraded is not unready: events can be acknowledged while either store takes them. */

@@ -297,6 +297,21 @@ take_live(struct intake *in)
 	return b != NULL ? b : take_records(in);
 }
 
+/* The spool got a copy of it, which would hang where it hangs, in another writer. */
+static bool
+some_live_batch_hangs(const struct intake *in)
+{
+	int64_t before_us = deadline_us(in);
+
+	for (size_t i = 0; i < nwriters(in); i++) {
+		const struct batch *b = writer_batch(in->writers[i]);
+
+		if (b != NULL && !b->is_drain && b->started_us < before_us)
+			return true;
+	}
+	return false;
+}
+
 static size_t
 ndraining(const struct intake *in)
 {
@@ -317,7 +332,7 @@ static struct batch *
 take_batch(struct intake *in)
 {
 	size_t n = ndraining(in);
-	bool may_drain = in->backlog != NULL &&
+	bool may_drain = in->backlog != NULL && !some_live_batch_hangs(in) &&
 	    (n == 0 || clock_mono_us() - in->came_us > QUIET_US);
 	struct batch *b = NULL;
 
