@@ -68,6 +68,7 @@ static const char *const status_names[FATE_NKINDS] = {
 	[FATE_LOGGED]	   = "logged",
 	[FATE_DUPLICATE]   = "duplicate",
 	[FATE_PARKED]	   = "parked",
+	[FATE_SPOOLED]	   = "spooled",
 	[FATE_UNAVAILABLE] = "unavailable",
 };
 
@@ -75,6 +76,7 @@ static const char fate_letters[FATE_NKINDS] = {
 	[FATE_LOGGED]	   = 'l',
 	[FATE_DUPLICATE]   = 'd',
 	[FATE_PARKED]	   = 'p',
+	[FATE_SPOOLED]	   = 's',
 	[FATE_UNAVAILABLE] = 'u',
 };
 
@@ -157,15 +159,17 @@ static int
 put_plural(struct buf *b, const struct post *p, const struct tally *t)
 {
 	int status = t->fates[FATE_UNAVAILABLE] > 0 ? 503 :
-	    t->rejected > 0 && t->rejected == p->n ? 422 : 200;
+	    t->rejected > 0 && t->rejected == p->n ? 422 :
+	    t->fates[FATE_SPOOLED] > 0 ? 202 : 200;
 
 	buf_text(b, "{");
 	if (status == 503)
 		put_problem(b, status, "not all events could be taken: send the whole again later");
 	if (status == 422)
 		put_problem(b, status, "no event could be taken: see rejected");
-	buf_printf(b, "\"logged\":%zu,\"duplicates\":%zu,\"spooled\":0,\"parked\":%zu",
-	    t->fates[FATE_LOGGED], t->fates[FATE_DUPLICATE], t->fates[FATE_PARKED]);
+	buf_printf(b, "\"logged\":%zu,\"duplicates\":%zu,\"spooled\":%zu,\"parked\":%zu",
+	    t->fates[FATE_LOGGED], t->fates[FATE_DUPLICATE], t->fates[FATE_SPOOLED],
+	    t->fates[FATE_PARKED]);
 	if (t->ignored > 0)
 		buf_printf(b, ",\"ignored\":%zu", t->ignored);
 	put_rejected(b, p);
@@ -183,7 +187,7 @@ put_single(struct buf *b, const struct post *p)
 	put_id(b, item->id);
 	buf_printf(b, ",\"status\":\"%s\"", status_names[item->fate]);
 	put_dedupe(b, p);
-	return item->fate == FATE_PARKED ? 202 : 200;
+	return item->fate == FATE_PARKED || item->fate == FATE_SPOOLED ? 202 : 200;
 }
 
 static int

@@ -12,13 +12,14 @@
 static const struct table_column list_columns[] = {
 	{ "NAME", COLUMN_TEXT }, { "TYPE", COLUMN_TEXT }, { "PRESET", COLUMN_TEXT },
 	{ "RECEIVED", COLUMN_NUMBER },
-	{ "LOGGED", COLUMN_NUMBER }, { "DUPLICATES", COLUMN_NUMBER }, { "PARKED", COLUMN_NUMBER },
+	{ "LOGGED", COLUMN_NUMBER }, { "DUPLICATES", COLUMN_NUMBER },
+	{ "SPOOLED", COLUMN_NUMBER }, { "PARKED", COLUMN_NUMBER },
 	{ "REJECTED", COLUMN_NUMBER }, { "IGNORED", COLUMN_NUMBER }, { "REFUSED", COLUMN_NUMBER },
 	{ "LAST SUCCESS", COLUMN_TIME }, { NULL, COLUMN_TEXT },
 };
 
-static const char *const counts[] = { "received", "logged", "duplicates", "parked", "rejected",
-    "ignored", "refused" };
+static const char *const counts[] = { "received", "logged", "duplicates", "spooled", "parked",
+    "rejected", "ignored", "refused" };
 
 enum { NCOUNTS = sizeof(counts) / sizeof(counts[0]) };
 

@@ -26,7 +26,7 @@ enum { JSON_DEPTH = 128, LINE_MAX_BYTES = 64 * 1024, ITEMS_SHOWN = 100, PATH_BYT
 /* All json_objects are ours; NULL: there is no such fact. */
 struct tracing {
 	struct cli		*cli;
-	PGconn			*pg;		/* ours */
+	PGconn			*pg;		/* ours; NULL: the database cannot be asked */
 	char			 id[UUID_TEXT_SIZE];	/* "" until known */
 	bool			 is_seen;	/* its dedupe key is remembered */
 	struct json_object	*interaction;
@@ -99,7 +99,7 @@ ask_daemon(struct tracing *t, const char *path)
 
 	if (ops_ask(t->cli->config, path, &t->status, &err))
 		return true;
-	cli_note("%s; only the database was asked", err.text);
+	cli_note("%s%s", err.text, t->pg != NULL ? "; only the database was asked" : "");
 	return false;
 }
 
@@ -219,6 +219,7 @@ fate_of(char letter)
 {
 	static const struct { char letter; const char *words; } fates[] = {
 		{ 'l', "logged" }, { 'd', "duplicate of an event logged before" },
+		{ 's', "spooled: acknowledged before the database took it" },
 		{ 'p', "parked" }, { 'r', "rejected: its sender was told what to mend" },
 		{ 'i', "ignored: no `when` of the source takes it" },
 		{ 'u', "not taken: its sender was told to send it again" },
@@ -299,7 +300,10 @@ answer(const struct tracing *t)
 		say_facts(t);
 	if (is_known(t))
 		return CLI_OK;
-	return cli_fail(CLI_NOT_FOUND, "not known: it was never accepted, or its key is forgotten");
+	if (t->pg == NULL)
+		return CLI_DATABASE;
+	return cli_fail(CLI_NOT_FOUND, "not known: it was never accepted, or its key is forgotten%s",
+	    t->cli->config->spool.path.p != NULL ? ", or it waits in the spool" : "");
 }
 
 /* ---- both ways to ask ---- */
@@ -307,7 +311,8 @@ answer(const struct tracing *t)
 static enum exit_code
 trace_request(struct tracing *t)
 {
-	if (!find_interaction(t) || !find_row(t, PARKED "id = $1::uuid) t", t->id, &t->parked))
+	if (t->pg != NULL && (!find_interaction(t) ||
+	    !find_row(t, PARKED "id = $1::uuid) t", t->id, &t->parked)))
 		return CLI_DATABASE;
 	find_request(t);
 	if (!is_known(t) || (t->request != NULL && ops_text(t->request, "fates")[0] == '\0'))
@@ -366,7 +371,8 @@ trace(struct cli *cli)
 		return cli_fail(CLI_USAGE, "%s is no request's id; else SOURCE EXTERNAL_ID is wanted",
 		    cli->args[0]);
 	t.pg = db_open(cli, DB_READ, &code);
-	if (t.pg == NULL)
+	/* The daemon knows a request while it spools. */
+	if (t.pg == NULL && (code != CLI_DATABASE || cli->nargs != 1))
 		return code;
 	code = cli->nargs == 1 ? trace_request(&t) :
 	    trace_event(&t, cli->args[0], cli->args[1]);

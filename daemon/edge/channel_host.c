@@ -21,6 +21,7 @@
 #include "edge/config.h"
 #include "edge/request_ring.h"
 #include "flow/intake.h"
+#include "flow/source_queue.h"
 
 enum { NREFUSALS = 20, LOG_LINES_A_SECOND = 10 };
 
@@ -203,7 +204,7 @@ forget_removed(const struct channels *old, const struct channels *fresh)
 	TAILQ_FOREACH(ch, old, in_list) {
 		if (find(fresh, ch->source->name) != NULL)
 			continue;
-		intake_queue_retire(ch->queue);
+		source_queue_retire(ch->queue);
 		metric_forget(ch->record->name);
 	}
 }
@@ -331,26 +332,36 @@ put_refusals(struct buf *out, const struct source_record *r)
 }
 
 static void
+put_count(struct buf *out, const char *key, uint64_t n)
+{
+	buf_printf(out, ",\"%s\":%llu", key, (unsigned long long)n);
+}
+
+static void
 put_source(struct buf *out, const struct channel *ch)
 {
 	const struct source_record *r = ch->record;
 	struct source_counts n;
 
-	intake_queue_counts(ch->queue, &n);
+	source_queue_counts(ch->queue, &n);
 	buf_text(out, "{\"name\":");
 	buf_json(out, ch->source->name);
 	if (ch->source->preset.p != NULL) {
 		buf_text(out, ",\"preset\":");
 		buf_json(out, ch->source->preset);
 	}
-	buf_printf(out, ",\"type\":\"%s\",\"paused\":%s,\"received\":%llu,\"logged\":%llu,"
-	    "\"duplicates\":%llu,\"parked\":%llu,\"rejected\":%llu,\"ignored\":%llu,"
-	    "\"refused\":%llu,\"unavailable\":%llu,\"waiting\":%zu", ch->ops->name,
-	    ch->source->paused ? "true" : "false", (unsigned long long)r->received,
-	    (unsigned long long)n.logged, (unsigned long long)n.duplicates,
-	    (unsigned long long)n.parked, (unsigned long long)r->rejected,
-	    (unsigned long long)r->ignored, (unsigned long long)r->refused,
-	    (unsigned long long)n.unavailable, n.waiting);
+	buf_printf(out, ",\"type\":\"%s\",\"paused\":%s", ch->ops->name,
+	    ch->source->paused ? "true" : "false");
+	put_count(out, "received", r->received);
+	put_count(out, "logged", n.fates[FATE_LOGGED]);
+	put_count(out, "duplicates", n.fates[FATE_DUPLICATE]);
+	put_count(out, "spooled", n.fates[FATE_SPOOLED]);
+	put_count(out, "parked", n.fates[FATE_PARKED]);
+	put_count(out, "rejected", r->rejected);
+	put_count(out, "ignored", r->ignored);
+	put_count(out, "refused", r->refused);
+	put_count(out, "unavailable", n.fates[FATE_UNAVAILABLE]);
+	put_count(out, "waiting", n.waiting);
 	put_time(out, "last_success", n.last_success_us);
 	put_refusals(out, r);
 	buf_text(out, "}");

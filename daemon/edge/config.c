@@ -67,6 +67,17 @@ static const struct conf_key listener_keys[] = {
 	{ 0 },
 };
 
+static const struct conf_key spool_keys[] = {
+	{ "path", CONF_TEXT, offsetof(struct spool_conf, path), .def = "/var/lib/touchlog/spool.db",
+	    .help = "Its file, by an absolute path. The folder is there and is the daemon's user's, on "
+	    "a disk that lasts; no other daemon uses the same file." },
+	{ "max_size", CONF_SIZE, offsetof(struct spool_conf, max_bytes), .min = 1048576,
+	    .max = 17592186044416, .def = "1GiB",
+	    .help = "What the file may grow to; when it is full, senders get 503. Beside it SQLite "
+	    "keeps a log of some 20 MiB." },
+	{ 0 },
+};
+
 #define OF_SOURCE(field) offsetof(struct source, field)
 
 static const struct conf_key source_keys[] = {
@@ -154,6 +165,9 @@ const struct conf_key config_keys[] = {
 	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
 	    .def = TOUCHLOG_PRESETDIR,
 	    .help = "The folder of the presets, NAME.yaml each." },
+	{ "spool", CONF_BLOCK, OF_CONFIG(spool), .keys = spool_keys,
+	    .help = "Where events are kept, and acknowledged, while the database is away or too slow. "
+	    "Without this block there is no spool, and senders are told to keep them (503)." },
 	{ "batch_max", CONF_INT, OF_CONFIG(batch_max), .min = 1, .max = 10000, .def = "1000",
 	    .help = "Events in one transaction." },
 	{ "batch_max_bytes", CONF_SIZE, OF_CONFIG(batch_max_bytes), .min = 65536,
@@ -162,8 +176,8 @@ const struct conf_key config_keys[] = {
 	    .max = 17179869184, .def = "256MiB",
 	    .help = "Memory for events that wait for the database; beyond it senders get 503." },
 	{ "spool_after", CONF_MS, OF_CONFIG(spool_after_ms), .min = 10, .max = 60000,
-	    .def = "2s", .help = "How long an event may wait for the database before its sender "
-	    "is told to keep it (503)." },
+	    .def = "2s", .help = "How long an event may wait for the database before the spool takes "
+	    "it; without one, before its sender is told to keep it (503)." },
 	{ "merge_limit", CONF_INT, OF_CONFIG(merge_limit), .min = 2, .max = 1000, .def = "5",
 	    .help = "Customers that identities may join to one; a larger join is recorded as "
 	    "refused, for a person to look at." },
@@ -222,6 +236,20 @@ check_proxies(struct config *c)
 		conf_complain(c->conf, conf_find(conf_root(c->conf), "trusted_proxies"),
 		    "trusted_proxies: entry %zu is no address and no network such as 10.0.0.0/8",
 		    bad + 1);
+}
+
+/* The block makes the spool: its rows have defaults, which are not asked for without it. */
+static void
+check_spool(struct config *c)
+{
+	const struct conf_node *block = conf_find(conf_root(c->conf), "spool");
+	struct str path = c->spool.path;
+
+	if (block == NULL)
+		c->spool = (struct spool_conf){ .path = STR_NONE };
+	else if (path.p != NULL && !spool_is_path(path))
+		conf_complain(c->conf, conf_find(block, "path"), "spool.path: the absolute path of a "
+		    "file is wanted, such as /var/lib/touchlog/spool.db");
 }
 
 /* STR_NONE: it is not set, or was complained about. */
@@ -356,6 +384,7 @@ judge(struct config *c)
 	for (size_t i = 0; i < c->listeners.n; i++)
 		check_listener(c, &c->listeners.v[i]);
 	check_proxies(c);
+	check_spool(c);
 	c->public_url = check_public_url(c, conf_root(c->conf), c->public_url);
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);

@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/conf.h"
 #include "flow/intake.h"
+#include "io/spool.h"
 #include "model/identity.h"
 
 struct database_conf {
@@ -43,6 +44,7 @@ struct config {
 	unsigned		 strong;	/* bit per enum identity_rank */
 	struct str		 user;
 	int64_t			 batch_max, batch_max_bytes, queue_max_bytes;
+	struct spool_conf	 spool;		/* path.p NULL: there is none */
 	int64_t			 spool_after_ms;
 	int64_t			 merge_limit;
 	int64_t			 drain_ms;

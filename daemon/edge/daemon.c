@@ -3,8 +3,8 @@
  * The running daemon: its parts, in the order in which they start, and what signals do.
  *
  * SIGHUP loads the configuration again: whole, or not at all.  SIGTERM and SIGINT stop
- * listening, answer what was begun (at most drain_timeout, then with 503), and end; a
- * second one ends at once.
+ * listening, answer what was begun (for at most drain_timeout; then it goes to the spool,
+ * or is answered with 503), and end; a second one ends at once.
  */
 #include "edge/daemon.h"
 
@@ -33,6 +33,7 @@
 enum {
 	DRAIN_TICK_MS = 50,
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
+	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	NSIGNALS = 3,
 };
 
@@ -112,6 +113,7 @@ start_drain(struct daemon *d)
 	d->is_draining = true;
 	d->drain_until_us = clock_mono_us() + most_us;
 	listeners_drain(d->listeners);
+	intake_stop_draining(d->intake);
 	(void)event_add(d->drain, &tv);
 }
 
@@ -138,8 +140,8 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 		loop_stop(d->loop);
 	} else {
 		d->has_given_up = true;
-		d->drain_until_us = clock_mono_us() + LAST_ANSWERS_US;
-		intake_give_up(d->intake);
+		d->drain_until_us = clock_mono_us() +
+		    (intake_hand_over(d->intake) ? SPOOL_ANSWERS_US : LAST_ANSWERS_US);
 	}
 }
 
@@ -264,6 +266,15 @@ stop_listeners(struct daemon *d)
 	listeners_free(d->listeners);
 }
 
+/* Only now: its file is to belong to who uses it. */
+static bool
+start_spool(struct daemon *d, struct err *err)
+{
+	const struct spool_conf *conf = &channel_host_config(d->host)->spool;
+
+	return conf->path.p == NULL || intake_open_spool(d->intake, conf, err);
+}
+
 /* Whoever still waits is told to keep its event, while the requests and channels that
  * the receipts stand in are there. */
 static void
@@ -294,14 +305,15 @@ drop_root(struct daemon *d, struct err *err)
 static const struct part {
 	const char	*name;
 	bool		(*start)(struct daemon *d, struct err *err);
-	void		(*stop)(struct daemon *d);	/* also after a start that failed */
+	void		(*stop)(struct daemon *d);	/* also after a start that failed; or NULL */
 } parts[] = {
 	{ "loop",	start_loop,	 stop_loop },
 	{ "intake",	start_intake,	 stop_intake },
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
 	{ "listeners",	start_listeners, stop_listeners },
-	{ "user",	drop_root,	 close_door },
+	{ "user",	drop_root,	 NULL },
+	{ "spool",	start_spool,	 close_door },
 };
 
 enum { NPARTS = sizeof(parts) / sizeof(parts[0]) };
@@ -328,7 +340,8 @@ daemon_run(const char *path, struct config *take_config, const char *version, st
 		log_info("stopped", F_NUM("pid", getpid()));
 	}
 	while (n-- > 0)
-		parts[n].stop(&d);
+		if (parts[n].stop != NULL)
+			parts[n].stop(&d);
 	config_free(d.config);
 	metric_free_all();
 	return ok;

@@ -27,32 +27,54 @@ write_health(const struct ops_context *c, struct str query, struct buf *out)
 	return 200;
 }
 
+static void
+put_degraded(struct buf *out, const char **comma, const char *part, const char *why)
+{
+	buf_printf(out, "%s{\"part\":\"%s\",\"why\":", *comma, part);
+	buf_json(out, str_of(why));
+	*comma = "},";
+}
+
+static void
+put_spool(struct buf *out, const char **comma, const struct intake_health *h)
+{
+	if (h->spool.takes && h->spool.events == 0)
+		return;
+	put_degraded(out, comma, "spool", !h->spool.takes ? h->spool.why :
+	    h->database_why != NULL ? "events wait for the database" : "it is being drained");
+	buf_printf(out, ",\"events\":%lld", (long long)h->spool.events);
+	if (h->unreadable > 0)
+		buf_printf(out, ",\"unreadable\":%zu", h->unreadable);
+}
+
+/* Degraded is not unready: events can be acknowledged while either store takes them. */
 static int
 write_ready(const struct ops_context *c, struct str query, struct buf *out)
 {
-	const char *why = NULL;
-	bool is_ready = intake_is_ready(c->intake, &why);
+	const char *comma = "";
+	struct intake_health h;
 
 	(void)query;
-	buf_printf(out, "{\"ready\":%s,\"degraded\":[", is_ready ? "true" : "false");
-	if (!is_ready) {
-		buf_text(out, "{\"part\":\"database\",\"why\":");
-		buf_json(out, str_of(why != NULL ? why : "not connected"));
-		buf_text(out, "}");
-	}
-	buf_text(out, "]}\n");
-	return is_ready ? 200 : 503;
+	intake_health(c->intake, &h);
+	buf_printf(out, "{\"ready\":%s,\"degraded\":[", h.is_ready ? "true" : "false");
+	if (h.database_why != NULL)
+		put_degraded(out, &comma, "database", h.database_why);
+	if (h.has_spool)
+		put_spool(out, &comma, &h);
+	buf_printf(out, "%s]}\n", comma[0] != '\0' ? "}" : "");
+	return h.is_ready ? 200 : 503;
 }
 
 static int
 write_metrics(const struct ops_context *c, struct str query, struct buf *out)
 {
-	const char *why;
+	struct intake_health h;
 
 	(void)query;
+	intake_health(c->intake, &h);
 	intake_measure(c->intake);
 	listeners_measure(c->listeners);
-	metric_set(metric_get(METRIC_READY, NULL, NULL), intake_is_ready(c->intake, &why));
+	metric_set(metric_get(METRIC_READY, NULL, NULL), h.is_ready);
 	metric_page(out);
 	return 200;
 }

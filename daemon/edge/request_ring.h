@@ -12,8 +12,8 @@
 struct request_ring;
 
 /* The last 10,000 requests and what became of their events: `touchlog trace` asks it.
- * One letter an event: l logged, d duplicate, p parked, r rejected, i ignored, u unavailable; none
- * when the request was refused as a whole. */
+ * One letter an event: l logged, d duplicate, s spooled, p parked, r rejected, i ignored,
+ * u unavailable; none when the request was refused as a whole. */
 TL_MUST struct request_ring *request_ring_new(void);
 void	request_ring_free(struct request_ring *r);	/* accepts NULL */
 /* Forgets the oldest for it. `source` has to outlive the ring. */

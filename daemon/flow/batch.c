@@ -49,6 +49,7 @@ batch_halve(struct batch *b)
 
 	if (rest == NULL)
 		return NULL;
+	rest->is_drain = b->is_drain;
 	for (size_t i = keep; i < b->n; i++) {
 		b->bytes -= b->records[i]->bytes;
 		b->nmentions -= b->records[i]->nmentions;
@@ -59,10 +60,7 @@ batch_halve(struct batch *b)
 }
 
 bool
-batch_is_given_up(const struct batch *b)
+batch_has_room(const struct batch *b, const struct batch_limits *most)
 {
-	for (size_t i = 0; i < b->n; i++)
-		if (!b->records[i]->is_given_up)
-			return false;
-	return true;
+	return b->n < b->room && b->bytes < most->bytes && b->nmentions < most->mentions;
 }

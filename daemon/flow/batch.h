@@ -10,12 +10,20 @@
 #include "base/checked.h"
 #include "flow/record.h"
 
-enum batch_kind { BATCH_LOG, BATCH_PARK };
+enum batch_kind { BATCH_LOG, BATCH_PARK, BATCH_NKINDS };
+
+/* How much goes into one transaction. */
+struct batch_limits {
+	size_t	events;
+	size_t	bytes;
+	size_t	mentions;
+};
 
 /* Events that share one transaction and so one fate, but for their freshness. */
 struct batch {
 	TAILQ_ENTRY(batch)	 in_queue;
 	enum batch_kind		 kind;
+	bool			 is_drain;	/* of the spool: its senders were answered long ago */
 	struct record		**records;	/* ours, and each record too */
 	size_t			 n;
 	size_t			 room;
@@ -37,7 +45,6 @@ void			 batch_add(struct batch *b, struct record *take_record);
 /* Moves the second half to a new batch; NULL: memory is out, nothing changed.
  * n is at least 2. */
 TL_MUST struct batch	*batch_halve(struct batch *b);
-/* True when every sender was told to keep its event: nobody needs this batch. */
-bool			 batch_is_given_up(const struct batch *b);
+bool			 batch_has_room(const struct batch *b, const struct batch_limits *most);
 
 #endif

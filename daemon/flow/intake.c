@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door.  Every interaction is submitted here, waits in the queue of its source,
- * goes to an idle writer in a batch, and its receipt fires when it is committed.
+ * The door, and the one place that knows that there are two stores.  Every interaction is
+ * submitted here, waits in the queue of its source, goes to an idle writer in a batch, and
+ * its receipt fires when it is committed.
  *
  * - No timer gathers batches: a writer that is idle takes what waits, up to batch_max.
  *   The taking is put off to the end of the loop's turn, so that requests read in the
@@ -9,13 +10,20 @@
  * - Sources take turns, an event each: a flood from one does not delay another.
  * - A batch that PostgreSQL refused for its content is halved until the bad event
  *   stands alone; that one is parked.  Any other failure is tried again.
- * - What waits or hangs longer than spool_after is given up: its sender is told to
- *   keep it (503).  A batch in flight stays in flight; should it still commit, the
- *   sender's retry is a duplicate.
+ * - What waits or hangs longer than spool_after goes to the spool, and its receipt fires
+ *   when it is safe there.  A batch in flight stays in flight: its events are copied, under
+ *   their own ids, so that it does not matter which of the two comes first.  While nothing
+ *   can be expected of the database, events go to the spool at once.
+ * - What the spool does not take either is given up: its sender is told to keep it (503).
+ * - The spool is drained beside what comes in, which goes first.
+ *
+ * An event has one fate.  Until its sender knows it, the event is in a queue, in a batch,
+ * or aside: handed to the spool, whose answer is to come.  Told, it is only still here if
+ * it is in flight; should its batch fail, it is dropped, since the spool has it or its
+ * sender will send it again.
  */
 #include "flow/intake.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -25,44 +33,41 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "flow/backlog.h"
 #include "flow/batch.h"
 #include "flow/record.h"
+#include "flow/retries.h"
+#include "flow/source_queue.h"
 #include "flow/writer.h"
 #include "io/loop.h"
 
 enum {
 	MAX_WRITERS	 = 16,
 	TICK_MS		 = 100,
-	SAME_FAILURES	 = 5,		/* then a batch is halved */
 	TROUBLE_FAILURES = 3,		/* then /readyz tells */
 	MENTIONS_PER_EVENT = 4,		/* on average, in a full batch */
-	RETRY_FIRST_US	 = 10 * 1000,
-	RETRY_MAX_US	 = 500 * 1000,
+	PUTS_MAX_BYTES	 = 32 * 1024 * 1024,	/* on their way into the spool: more waits */
+	PUT_WITHIN_US	 = 10 * 1000 * 1000,	/* else the sender is told to keep it after all */
+	QUIET_US	 = 100 * 1000,	/* nothing came in for so long: all writers may drain */
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
-};
-
-struct source_queue {
-	TAILQ_ENTRY(source_queue) in_list;
-	TAILQ_ENTRY(source_queue) in_turn;	/* while something waits */
-	struct record_queue	 events;
-	struct source_counts	 counts;
-	struct metric		*logged, *duplicates, *parked, *unavailable;	/* the table's */
-	bool			 is_retired;	/* its source was removed */
-	char			 name[];
 };
 
 struct intake {
 	struct intake_conf	 conf;
+	struct batch_limits	 limits;	/* of a batch */
 	struct loop		*loop;
 	struct event		*pump;		/* ours: fills idle writers at the turn's end */
 	struct event		*tick;		/* ours: deadlines and gauges */
 	struct writer		*writers[MAX_WRITERS];	/* ours */
-	TAILQ_HEAD(, source_queue) sources;
-	TAILQ_HEAD(, source_queue) turn;	/* those with events, next one first */
+	struct source_queues	 queues;
 	struct record_queue	 parkings;
-	struct batch_queue	 retries;	/* whole batches, tried before new ones */
-	size_t			 nwaiting;	/* events queued for a batch */
-	size_t			 bytes;		/* of all events we own */
+	struct record_queue	 aside;		/* the spool is to answer; in no batch */
+	struct retries		 retries;	/* whole batches, tried before new ones */
+	struct backlog		*backlog;	/* ours: the spool; NULL: there is none */
+	size_t			 bytes;		/* of all events we own, but the backlog's */
+	int64_t			 came_us;	/* clock_mono_us() when an event last came in */
+	bool			 drained_last;	/* the last batch given out came from the spool */
+	bool			 hands_over;	/* everything goes to the spool: the daemon ends */
 	int64_t			 down_us;	/* clock_mono_us() since no writer is up; 0: one is */
 	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
@@ -75,10 +80,18 @@ wake(struct intake *in)
 	event_active(in->pump, EV_TIMEOUT, 0);
 }
 
+/* ---- what can be expected of the database ---- */
+
 static size_t
 nwriters(const struct intake *in)
 {
 	return (size_t)in->conf.writers;
+}
+
+static int64_t
+deadline_us(const struct intake *in)
+{
+	return clock_mono_us() - in->conf.spool_after_ms * 1000;
 }
 
 static bool
@@ -90,31 +103,68 @@ some_writer_is_up(const struct intake *in)
 	return false;
 }
 
+/* Each writer that is up has had its batch since before that time. */
+static bool
+all_writers_hang(const struct intake *in, int64_t before_us)
+{
+	for (size_t i = 0; i < nwriters(in); i++) {
+		const struct batch *b = writer_batch(in->writers[i]);
+
+		if (writer_is_up(in->writers[i]) && (b == NULL || b->started_us >= before_us))
+			return false;
+	}
+	return true;
+}
+
+/* For longer than a sender waits: there is no sense in letting more wait. */
+static bool
+is_away(const struct intake *in)
+{
+	int64_t before_us = deadline_us(in);
+
+	return in->down_us != 0 ? in->down_us < before_us : all_writers_hang(in, before_us);
+}
+
+static const char *
+database_why(const struct intake *in)
+{
+	if (!some_writer_is_up(in))
+		return writer_why(in->writers[0]);
+	if (in->trouble_us != 0 && clock_mono_us() - in->trouble_us < TROUBLE_US)
+		return in->trouble.text;
+	return all_writers_hang(in, deadline_us(in)) ? "the database does not answer" : NULL;
+}
+
 /* ---- the end of an event ---- */
 
 static void
-count_fate(struct source_queue *q, enum fate_kind kind)
+drop_record(struct intake *in, struct record *e)
 {
-	struct { struct metric *metric; uint64_t *count; } at[FATE_NKINDS] = {
-		[FATE_LOGGED]	   = { q->logged, &q->counts.logged },
-		[FATE_DUPLICATE]   = { q->duplicates, &q->counts.duplicates },
-		[FATE_PARKED]	   = { q->parked, &q->counts.parked },
-		[FATE_UNAVAILABLE] = { q->unavailable, &q->counts.unavailable },
-	};
-
-	metric_add(at[kind].metric, 1);
-	*at[kind].count += 1;
-	if (kind != FATE_UNAVAILABLE)
-		q->counts.last_success_us = clock_now_us();
+	in->bytes -= e->bytes;
+	record_free(e);
 }
 
-/* Tells the submitter; the event stays ours. */
+/* It is in no queue and in no batch; the spool will answer. */
+static void
+put_aside(struct intake *in, struct record *e)
+{
+	TAILQ_INSERT_TAIL(&in->aside, e, in_queue);
+	e->is_aside = true;
+}
+
+/* Tells the submitter; the event stays ours.  One that was committed while the spool was
+ * still at it is counted when its row is drained: see count_late(). */
 static void
 tell(struct intake *in, struct record *e, const struct fate *fate)
 {
-	if (e->is_given_up)
-		return;		/* was told already that it has to keep it */
-	count_fate(e->queue, fate->kind);
+	if (e->is_told)
+		return;
+	e->is_told = true;
+	e->fate = fate->kind;
+	if (e->put_bytes == 0 || fate->kind == FATE_UNAVAILABLE)
+		source_queue_count(e->queue, fate->kind);
+	if (fate->kind != FATE_UNAVAILABLE)
+		source_queue_succeeded(e->queue);
 	metric_observe(in->ack, (double)(clock_mono_us() - e->queued_us) / 1e6);
 	receipt_fire(&e->receipt, fate);
 }
@@ -125,58 +175,98 @@ give_up(struct intake *in, struct record *e)
 	const struct fate fate = { FATE_UNAVAILABLE, e->id };
 
 	tell(in, e, &fate);
-	e->is_given_up = true;
+}
+
+/* Out of its batch. */
+static void
+let_go(struct intake *in, struct record *e)
+{
+	if (e->put_bytes > 0)
+		put_aside(in, e);
+	else
+		drop_record(in, e);
 }
 
 static void
 drop_batch(struct intake *in, struct batch *b)
 {
-	in->bytes -= b->bytes;
+	for (size_t i = 0; i < b->n; i++)
+		let_go(in, b->records[i]);
+	b->n = 0;
 	batch_free(b);
+}
+
+/* ---- into the spool ---- */
+
+static bool
+put(struct intake *in, struct record *e, struct err *err)
+{
+	if (in->backlog == NULL)
+		return err_set(err, ERR_RETRY, "there is no spool");
+	return backlog_put(in->backlog, e, err);
+}
+
+/* What finds the spool busy waits where it is; without a spool it does not have to. */
+static bool
+may_hand_over(const struct intake *in)
+{
+	return in->backlog == NULL || backlog_put_bytes(in->backlog) < PUTS_MAX_BYTES;
+}
+
+/* It was in no batch, and waits no longer. */
+static void
+move_on(struct intake *in, struct record *e)
+{
+	struct err err;		/* told by the backlog */
+
+	if (may_hand_over(in) && put(in, e, &err)) {
+		put_aside(in, e);
+		return;
+	}
+	give_up(in, e);
+	drop_record(in, e);
+}
+
+/* Committed while the spool was at it: it has been counted neither time unless its row is
+ * drained, and only its own row is. */
+static void
+count_late(const struct record *e, bool has_row)
+{
+	if (e->fate != FATE_UNAVAILABLE && !has_row)
+		source_queue_count(e->queue, e->fate);
+}
+
+static void
+on_kept(void *owner, struct record *e, const struct uuid *id, const struct err *why)
+{
+	struct intake *in = owner;
+	const struct fate spooled = { FATE_SPOOLED, why == NULL ? *id : e->id };
+
+	if (e->is_told)
+		count_late(e, why == NULL && memcmp(id->b, e->id.b, sizeof(id->b)) == 0);
+	else if (why == NULL)
+		tell(in, e, &spooled);
+	else
+		give_up(in, e);
+	if (e->is_aside) {
+		TAILQ_REMOVE(&in->aside, e, in_queue);
+		drop_record(in, e);
+	}
 }
 
 /* ---- filling batches ---- */
 
-static struct record *
-next_event(struct intake *in)
-{
-	struct source_queue *q = TAILQ_FIRST(&in->turn);
-	struct record *e = TAILQ_FIRST(&q->events);
-
-	TAILQ_REMOVE(&q->events, e, in_queue);
-	TAILQ_REMOVE(&in->turn, q, in_turn);
-	if (!TAILQ_EMPTY(&q->events))
-		TAILQ_INSERT_TAIL(&in->turn, q, in_turn);
-	q->counts.waiting--;
-	in->nwaiting--;
-	return e;
-}
-
-/* One event may mention 1,600 people, each of whom costs PostgreSQL 50 us when new: a
- * thousand of them would keep who shares their batch waiting for longer than it waits. */
-static bool
-has_room(const struct intake *in, const struct batch *b)
-{
-	return b->n < b->room && b->bytes < (size_t)in->conf.batch_max_bytes &&
-	    b->nmentions < MENTIONS_PER_EVENT * (size_t)in->conf.batch_max;
-}
-
-static size_t
-batch_room(const struct intake *in, size_t nwaiting)
-{
-	return nwaiting < (size_t)in->conf.batch_max ? nwaiting : (size_t)in->conf.batch_max;
-}
-
 static struct batch *
 take_records(struct intake *in)
 {
+	size_t n = in->queues.nwaiting;
 	struct batch *b;
 
-	if (in->nwaiting == 0)
+	if (n == 0)
 		return NULL;
-	b = batch_new(BATCH_LOG, batch_room(in, in->nwaiting));
-	while (b != NULL && has_room(in, b) && in->nwaiting > 0)
-		batch_add(b, next_event(in));
+	b = batch_new(BATCH_LOG, n < in->limits.events ? n : in->limits.events);
+	while (b != NULL && batch_has_room(b, &in->limits) && in->queues.nwaiting > 0)
+		batch_add(b, source_queues_next(&in->queues));
 	return b;
 }
 
@@ -188,8 +278,9 @@ take_parkings(struct intake *in)
 
 	if (TAILQ_EMPTY(&in->parkings))
 		return NULL;
-	b = batch_new(BATCH_PARK, (size_t)in->conf.batch_max);
-	while (b != NULL && has_room(in, b) && (e = TAILQ_FIRST(&in->parkings)) != NULL) {
+	b = batch_new(BATCH_PARK, in->limits.events);
+	while (b != NULL && batch_has_room(b, &in->limits) &&
+	    (e = TAILQ_FIRST(&in->parkings)) != NULL) {
 		TAILQ_REMOVE(&in->parkings, e, in_queue);
 		batch_add(b, e);
 	}
@@ -197,27 +288,61 @@ take_parkings(struct intake *in)
 }
 
 static struct batch *
-take_retry(struct intake *in)
+take_live(struct intake *in)
 {
-	int64_t now_us = clock_mono_us();
-	struct batch *b;
-
-	TAILQ_FOREACH(b, &in->retries, in_queue)
-		if (b->not_before_us <= now_us) {
-			TAILQ_REMOVE(&in->retries, b, in_queue);
-			return b;
-		}
-	return NULL;
-}
-
-static struct batch *
-take_batch(struct intake *in)
-{
-	struct batch *b = take_retry(in);
+	struct batch *b = retries_next(&in->retries);
 
 	if (b == NULL)
 		b = take_parkings(in);
 	return b != NULL ? b : take_records(in);
+}
+
+/* The spool got a copy of it, which would hang where it hangs, in another writer. */
+static bool
+some_live_batch_hangs(const struct intake *in)
+{
+	int64_t before_us = deadline_us(in);
+
+	for (size_t i = 0; i < nwriters(in); i++) {
+		const struct batch *b = writer_batch(in->writers[i]);
+
+		if (b != NULL && !b->is_drain && b->started_us < before_us)
+			return true;
+	}
+	return false;
+}
+
+static size_t
+ndraining(const struct intake *in)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < nwriters(in); i++) {
+		const struct batch *b = writer_batch(in->writers[i]);
+
+		n += b != NULL && b->is_drain;
+	}
+	return n;
+}
+
+/* What comes in goes first.  While something does, one writer at most drains, so that
+ * another is soon free; and with something waiting all the time, every second batch, so
+ * that the spool gets empty all the same. */
+static struct batch *
+take_batch(struct intake *in)
+{
+	size_t n = ndraining(in);
+	bool may_drain = in->backlog != NULL && !some_live_batch_hangs(in) &&
+	    (n == 0 || clock_mono_us() - in->came_us > QUIET_US);
+	struct batch *b = NULL;
+
+	if (may_drain && n == 0 && !in->drained_last)
+		b = backlog_take(in->backlog);
+	if (b == NULL)
+		b = take_live(in);
+	if (b == NULL && may_drain)
+		b = backlog_take(in->backlog);
+	return b;
 }
 
 static void
@@ -232,6 +357,7 @@ fill_writers(struct intake *in)
 		if (b == NULL)
 			return;
 		b->started_us = clock_mono_us();
+		in->drained_last = b->is_drain;
 		metric_observe(in->batch_events, (double)b->n);
 		writer_put(in->writers[i], b);
 	}
@@ -240,69 +366,32 @@ fill_writers(struct intake *in)
 static void
 on_pump(evutil_socket_t fd, short what, void *arg)
 {
+	struct intake *in = arg;
+
 	(void)fd;
 	(void)what;
-	fill_writers(arg);
+	fill_writers(in);
+	if (in->backlog != NULL)
+		backlog_read_ahead(in->backlog);
 }
 
 /* ---- what a writer says ---- */
 
+/* The spool has them or is about to, or their senders will send them again. */
 static void
-retry_later(struct intake *in, struct batch *b)
+drop_settled(struct intake *in, struct batch *b)
 {
-	int64_t wait_us = RETRY_FIRST_US;
+	size_t n = b->n;
 
-	for (unsigned i = 1; i < b->failures && wait_us < RETRY_MAX_US; i++)
-		wait_us *= 2;
-	b->not_before_us = clock_mono_us() + (b->failures > 0 ? wait_us : 0);
-	TAILQ_INSERT_TAIL(&in->retries, b, in_queue);
-}
+	b->n = b->bytes = b->nmentions = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct record *e = b->records[i];
 
-/* Both halves are tried at once; without memory the whole is tried again. */
-static void
-halve(struct intake *in, struct batch *b)
-{
-	struct batch *rest = batch_halve(b);
-
-	b->failures = 0;
-	b->not_before_us = 0;
-	TAILQ_INSERT_HEAD(&in->retries, b, in_queue);
-	if (rest != NULL)
-		TAILQ_INSERT_AFTER(&in->retries, b, rest, in_queue);
-}
-
-/* The event stands alone and PostgreSQL does not take it. */
-static void
-park_refused(struct intake *in, struct batch *b, const struct write_failure *why)
-{
-	struct record *e = b->records[0];
-	char id[UUID_TEXT_SIZE];
-
-	uuid_text(e->id, id);
-	if (b->kind == BATCH_PARK) {
-		log_error("parking_refused", F_TEXT("id", id), F_STR("source", e->source),
-		    F_TEXT("sqlstate", why->sqlstate), F_NUM("bytes", e->raw.n));
-		give_up(in, e);
-		drop_batch(in, b);
-		return;
+		if (e->is_told || e->put_bytes > 0)
+			let_go(in, e);
+		else
+			batch_add(b, e);
 	}
-	log_warn("event_parked", F_TEXT("id", id), F_STR("source", e->source),
-	    F_TEXT("sqlstate", why->sqlstate), F_NUM("bytes", e->raw.n));
-	record_set_reason(e, str_of(why->err.text));
-	(void)snprintf(e->sqlstate, sizeof(e->sqlstate), "%s", why->sqlstate);
-	b->n = 0;
-	batch_free(b);
-	TAILQ_INSERT_TAIL(&in->parkings, e, in_queue);
-}
-
-static void
-count_failure(struct batch *b, const struct write_failure *why)
-{
-	bool is_same = strcmp(b->sqlstate, why->sqlstate) == 0;
-
-	(void)snprintf(b->sqlstate, sizeof(b->sqlstate), "%s", why->sqlstate);
-	/* A lost connection says nothing about the batch. */
-	b->failures = why->sqlstate[0] == '\0' ? 0 : is_same ? b->failures + 1 : 1;
 }
 
 /* Others were in the way, of this batch: it says nothing of the next. */
@@ -318,8 +407,7 @@ static void
 note_trouble(struct intake *in, const struct batch *b, const struct write_failure *why)
 {
 	bool lasts = why->err.kind == ERR_CONFIG || (b->failures > 0 &&
-	    !is_contention(why->sqlstate) &&
-	    (b->failures >= TROUBLE_FAILURES || batch_is_given_up(b)));
+	    !is_contention(why->sqlstate) && (b->failures >= TROUBLE_FAILURES || b->n == 0));
 
 	if (!lasts || why->err.kind == ERR_INPUT)
 		return;
@@ -328,42 +416,37 @@ note_trouble(struct intake *in, const struct batch *b, const struct write_failur
 }
 
 static void
-failed(struct intake *in, struct batch *b, const struct write_failure *why)
+refused(struct intake *in, struct batch *b, const struct write_failure *why)
 {
-	char class[3] = { why->sqlstate[0], why->sqlstate[0] ? why->sqlstate[1] : '\0', '\0' };
+	struct record *e = retries_refused(b, why);
 
-	metric_add(metric_get(METRIC_BATCH_ERRORS, class[0] != '\0' ? class : "connection", NULL),
-	    1);
-	count_failure(b, why);
-	note_trouble(in, b, why);
-	if (why->err.kind != ERR_INPUT && b->failures <= 1)
-		log_warn("batch_failed", F_NUM("events", b->n), F_TEXT("sqlstate", why->sqlstate),
-		    F_TEXT("uncertain", why->err.kind == ERR_UNCERTAIN ? "yes" : "no"),
-		    F_ERR(&why->err));
-	if (batch_is_given_up(b))
-		drop_batch(in, b);
-	else if (why->err.kind == ERR_INPUT && b->n == 1)
-		park_refused(in, b, why);
-	else if (b->n > 1 && (why->err.kind == ERR_INPUT || b->failures >= SAME_FAILURES))
-		halve(in, b);
-	else
-		retry_later(in, b);
+	if (e != NULL) {
+		TAILQ_INSERT_TAIL(&in->parkings, e, in_queue);
+		return;
+	}
+	give_up(in, b->records[0]);
+	drop_batch(in, b);
 }
 
 static void
-on_done(void *owner, struct batch *b, const struct write_failure *why)
+failed(struct intake *in, struct batch *b, const struct write_failure *why)
 {
-	struct intake *in = owner;
+	size_t n = b->n;
 
-	wake(in);
-	if (why != NULL) {
-		failed(in, b, why);
-		return;
-	}
-	in->trouble_us = 0;
-	for (size_t i = 0; i < b->n; i++)
-		tell(in, b->records[i], &b->fates[i]);
-	drop_batch(in, b);
+	retries_note(b, why);
+	if (!b->is_drain)
+		drop_settled(in, b);
+	note_trouble(in, b, why);
+	if (why->err.kind != ERR_INPUT && b->failures <= 1)
+		log_warn("batch_failed", F_NUM("events", n), F_TEXT("sqlstate", why->sqlstate),
+		    F_TEXT("uncertain", why->err.kind == ERR_UNCERTAIN ? "yes" : "no"),
+		    F_ERR(&why->err));
+	if (b->is_drain)
+		backlog_done(in->backlog, b, why);
+	else if (b->n == 0)
+		batch_free(b);
+	else if (!retries_take(&in->retries, b, why))
+		refused(in, b, why);
 }
 
 static void
@@ -378,88 +461,153 @@ on_changed(void *owner)
 	wake(in);
 }
 
+static void
+on_done(void *owner, struct batch *b, const struct write_failure *why)
+{
+	struct intake *in = owner;
+
+	on_changed(in);
+	if (why != NULL) {
+		failed(in, b, why);
+		return;
+	}
+	in->trouble_us = 0;
+	if (b->is_drain) {
+		backlog_done(in->backlog, b, NULL);
+		return;
+	}
+	for (size_t i = 0; i < b->n; i++)
+		tell(in, b->records[i], &b->fates[i]);
+	drop_batch(in, b);
+}
+
 static const struct writer_ops writer_ops = { .done = on_done, .changed = on_changed };
+
+/* ---- what the backlog says ---- */
+
+static void
+on_drained(void *owner, const struct record *e, const struct fate *fate)
+{
+	static const char *const names[FATE_NKINDS] = {
+		[FATE_LOGGED] = "logged", [FATE_DUPLICATE] = "duplicate", [FATE_PARKED] = "parked",
+	};
+	struct intake *in = owner;
+	struct source_queue *q = source_queues_find(&in->queues, e->source);
+
+	metric_add(metric_get(METRIC_SPOOL_DRAINED, names[fate->kind], NULL), 1);
+	if (q != NULL)
+		source_queue_count(q, fate->kind);
+}
+
+static void
+on_backlog_changed(void *owner)
+{
+	wake(owner);
+}
+
+static const struct backlog_ops backlog_ops = {
+	.kept = on_kept, .drained = on_drained, .changed = on_backlog_changed,
+};
 
 /* ---- deadlines ---- */
 
+/* Who has waited since before before_us goes to the spool.  While that is busy, who has
+ * waited since before late_us is told to keep its event after all: a disk that does not
+ * answer is nothing to keep a sender waiting for. */
+struct sweep {
+	int64_t	before_us;
+	int64_t	late_us;
+};
+
 static int64_t
-deadline_us(const struct intake *in)
+due_before_us(const struct intake *in, const struct sweep *s)
 {
-	return clock_mono_us() - in->conf.spool_after_ms * 1000;
+	return may_hand_over(in) ? s->before_us : s->late_us;
+}
+
+static bool
+is_due(const struct intake *in, const struct record *e, const struct sweep *s)
+{
+	return e->queued_us < due_before_us(in, s);
 }
 
 static void
-give_up_batch(struct intake *in, struct batch *b, int64_t before_us)
-{
-	for (size_t i = 0; i < b->n; i++)
-		if (b->records[i]->queued_us < before_us && !b->records[i]->is_given_up)
-			give_up(in, b->records[i]);
-}
-
-/* Nobody was acknowledged: what was given up before a writer took it is dropped. */
-static void
-expire_queue(struct intake *in, struct source_queue *q, int64_t before_us)
+sweep_waiting(struct intake *in, const struct sweep *s)
 {
 	struct record *e;
 
-	while ((e = TAILQ_FIRST(&q->events)) != NULL && e->queued_us < before_us) {
-		TAILQ_REMOVE(&q->events, e, in_queue);
-		if (TAILQ_EMPTY(&q->events))
-			TAILQ_REMOVE(&in->turn, q, in_turn);
-		q->counts.waiting--;
-		in->nwaiting--;
-		in->bytes -= e->bytes;
-		give_up(in, e);
-		record_free(e);
+	while ((e = source_queues_older(&in->queues, due_before_us(in, s))) != NULL) {
+		source_queues_remove(&in->queues, e);
+		move_on(in, e);
+	}
+	while ((e = TAILQ_FIRST(&in->parkings)) != NULL && is_due(in, e, s)) {
+		TAILQ_REMOVE(&in->parkings, e, in_queue);
+		move_on(in, e);
 	}
 }
 
 static void
-expire_retries(struct intake *in, int64_t before_us)
+sweep_retries(struct intake *in, const struct sweep *s)
 {
 	struct batch *b, *next;
 
-	for (b = TAILQ_FIRST(&in->retries); b != NULL; b = next) {
+	for (b = TAILQ_FIRST(&in->retries.batches); b != NULL; b = next) {
+		size_t n = b->n;
+
 		next = TAILQ_NEXT(b, in_queue);
-		give_up_batch(in, b, before_us);
-		if (batch_is_given_up(b)) {
-			TAILQ_REMOVE(&in->retries, b, in_queue);
-			drop_batch(in, b);
-		}
+		b->n = b->bytes = b->nmentions = 0;
+		for (size_t i = 0; i < n; i++)
+			if (is_due(in, b->records[i], s))
+				move_on(in, b->records[i]);
+			else
+				batch_add(b, b->records[i]);
+		if (b->n > 0)
+			continue;
+		TAILQ_REMOVE(&in->retries.batches, b, in_queue);
+		batch_free(b);
 	}
 }
 
+/* The spool gets a copy: its batch may still commit it. */
 static void
-expire_parkings(struct intake *in, int64_t before_us)
+sweep_in_flight(struct intake *in, struct batch *b, const struct sweep *s)
+{
+	struct err err;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct record *e = b->records[i];
+
+		if (is_due(in, e, s) && !e->is_told && e->put_bytes == 0 &&
+		    !(may_hand_over(in) && put(in, e, &err)))
+			give_up(in, e);
+	}
+}
+
+/* What was handed over may still get there; the sender's retry is then a duplicate. */
+static void
+sweep_aside(struct intake *in, const struct sweep *s)
 {
 	struct record *e;
 
-	while ((e = TAILQ_FIRST(&in->parkings)) != NULL && e->queued_us < before_us) {
-		TAILQ_REMOVE(&in->parkings, e, in_queue);
-		in->bytes -= e->bytes;
-		give_up(in, e);
-		record_free(e);
-	}
+	TAILQ_FOREACH(e, &in->aside, in_queue)
+		if (e->queued_us < s->late_us)
+			give_up(in, e);
 }
 
 static void
-expire(struct intake *in, int64_t before_us)
+sweep(struct intake *in, int64_t before_us)
 {
-	struct source_queue *q;
+	const struct sweep s = { before_us, deadline_us(in) - PUT_WITHIN_US };
 
-	TAILQ_FOREACH(q, &in->sources, in_list)
-		expire_queue(in, q, before_us);
-	expire_parkings(in, before_us);
-	expire_retries(in, before_us);
-	for (size_t i = 0; i < nwriters(in); i++)
-		if (writer_batch(in->writers[i]) != NULL)
-			give_up_batch(in, writer_batch(in->writers[i]), before_us);
-}
+	sweep_waiting(in, &s);
+	sweep_retries(in, &s);
+	for (size_t i = 0; i < nwriters(in); i++) {
+		struct batch *b = writer_batch(in->writers[i]);
 
-void
-intake_give_up(struct intake *in)
-{
-	expire(in, INT64_MAX);
+		if (b != NULL && !b->is_drain)
+			sweep_in_flight(in, b, &s);
+	}
+	sweep_aside(in, &s);
 }
 
 static void
@@ -469,22 +617,55 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	expire(in, deadline_us(in));
-	if (!TAILQ_EMPTY(&in->retries))
-		fill_writers(in);
+	sweep(in, in->hands_over || is_away(in) ? INT64_MAX : deadline_us(in));
+	if (in->backlog != NULL)
+		backlog_tick(in->backlog);
+	fill_writers(in);
+}
+
+void
+intake_stop_draining(struct intake *in)
+{
+	if (in->backlog != NULL)
+		backlog_stop(in->backlog);
+}
+
+bool
+intake_hand_over(struct intake *in)
+{
+	in->hands_over = true;
+	sweep(in, INT64_MAX);
+	return in->backlog != NULL && backlog_put_bytes(in->backlog) > 0;
+}
+
+void
+intake_give_up(struct intake *in)
+{
+	struct record *e;
+
+	backlog_free(in->backlog);
+	in->backlog = NULL;
+	sweep(in, INT64_MAX);
+	TAILQ_FOREACH(e, &in->aside, in_queue)
+		give_up(in, e);
 }
 
 /* ---- the door ---- */
 
-/* PostgreSQL may be away for a moment; longer than a sender waits, there is no sense
- * in letting it wait. */
+/* true: it is to wait, or (e->is_aside) the spool will answer. */
 static bool
-takes_events(struct intake *in, size_t bytes, struct err *err)
+route(struct intake *in, struct record *e, struct err *err)
 {
-	if (in->bytes + bytes > (size_t)in->conf.queue_max_bytes)
+	bool is_full = in->bytes + e->bytes > (size_t)in->conf.queue_max_bytes;
+
+	if (!is_full && (!is_away(in) || !may_hand_over(in)))
+		return true;
+	if (is_full && !may_hand_over(in))
 		return err_set(err, ERR_RETRY, "too much waits for the database");
-	if (in->down_us != 0 && in->down_us < deadline_us(in))
-		return err_set(err, ERR_RETRY, "the database cannot be reached");
+	if (!put(in, e, err))
+		return err_in(err, is_full ? "too much waits for the database" :
+		    "the database cannot be reached");
+	put_aside(in, e);
 	return true;
 }
 
@@ -494,14 +675,13 @@ admit(struct intake *in, struct source_queue *q, struct record *e, struct receip
 {
 	if (e == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
-	if (!takes_events(in, e->bytes, err)) {
+	e->queue = q;
+	e->queued_us = in->came_us = clock_mono_us();
+	if (!route(in, e, err)) {
 		record_free(e);
-		metric_add(q->unavailable, 1);
-		q->counts.unavailable++;
+		source_queue_count(q, FATE_UNAVAILABLE);
 		return false;
 	}
-	e->queue = q;
-	e->queued_us = clock_mono_us();
 	receipt_hold(&e->receipt, r);
 	in->bytes += e->bytes;
 	wake(in);
@@ -516,11 +696,8 @@ intake_submit(struct intake *in, struct source_queue *q, const struct interactio
 
 	if (!admit(in, q, e, r, err))
 		return false;
-	if (TAILQ_EMPTY(&q->events))
-		TAILQ_INSERT_TAIL(&in->turn, q, in_turn);
-	TAILQ_INSERT_TAIL(&q->events, e, in_queue);
-	q->counts.waiting++;
-	in->nwaiting++;
+	if (!e->is_aside)
+		source_queues_add(&in->queues, q, e);
 	return true;
 }
 
@@ -532,123 +709,53 @@ intake_park(struct intake *in, struct source_queue *q, const struct parking *p,
 
 	if (!admit(in, q, e, r, err))
 		return false;
-	TAILQ_INSERT_TAIL(&in->parkings, e, in_queue);
+	if (!e->is_aside)
+		TAILQ_INSERT_TAIL(&in->parkings, e, in_queue);
 	return true;
-}
-
-static struct source_queue *
-queue_of(struct intake *in, const char *source_name)
-{
-	size_t len = strlen(source_name) + 1;
-	struct source_queue *q;
-
-	TAILQ_FOREACH(q, &in->sources, in_list)
-		if (strcmp(q->name, source_name) == 0)
-			return q;
-	q = calloc(1, sizeof(*q) + len);
-	if (q == NULL)
-		return NULL;
-	memcpy(q->name, source_name, len);
-	TAILQ_INIT(&q->events);
-	TAILQ_INSERT_TAIL(&in->sources, q, in_list);
-	return q;
 }
 
 struct source_queue *
 intake_queue(struct intake *in, const char *source_name)
 {
-	struct source_queue *q = queue_of(in, source_name);
-
-	if (q == NULL)
-		return NULL;
-	q->is_retired = false;
-	/* Got each time, since a source that was removed comes back to the page thereby. */
-	q->logged = metric_get(METRIC_LOGGED, source_name, NULL);
-	q->duplicates = metric_get(METRIC_DUPLICATES, source_name, NULL);
-	q->parked = metric_get(METRIC_PARKED, source_name, NULL);
-	q->unavailable = metric_get(METRIC_UNAVAILABLE, source_name, NULL);
-	return q;
-}
-
-void
-intake_queue_retire(struct source_queue *q)
-{
-	q->is_retired = true;
-}
-
-void
-intake_queue_counts(const struct source_queue *q, struct source_counts *ret)
-{
-	*ret = q->counts;
+	return source_queues_open(&in->queues, source_name);
 }
 
 /* ---- what others ask ---- */
 
-/* Each writer that is up has had its batch for longer than a sender waits. */
-static bool
-all_writers_hang(const struct intake *in)
+void
+intake_health(const struct intake *in, struct intake_health *ret)
 {
-	for (size_t i = 0; i < nwriters(in); i++) {
-		const struct batch *b = writer_batch(in->writers[i]);
+	struct backlog_state s = { .unreadable = 0 };
 
-		if (writer_is_up(in->writers[i]) && (b == NULL || b->started_us >= deadline_us(in)))
-			return false;
-	}
-	return true;
-}
-
-bool
-intake_is_ready(const struct intake *in, const char **ret_why)
-{
-	if (!some_writer_is_up(in))
-		*ret_why = writer_why(in->writers[0]);
-	else if (in->trouble_us != 0 && clock_mono_us() - in->trouble_us < TROUBLE_US)
-		*ret_why = in->trouble.text;
-	else if (all_writers_hang(in))
-		*ret_why = "the database does not answer";
-	else
-		return true;
-	return false;
+	if (in->backlog != NULL)
+		backlog_state(in->backlog, &s);
+	*ret = (struct intake_health){ .database_why = database_why(in),
+	    .has_spool = in->backlog != NULL, .spool = s.spool, .unreadable = s.unreadable };
+	ret->is_ready = ret->database_why == NULL || (ret->has_spool && s.spool.takes);
 }
 
 bool
 intake_is_empty(const struct intake *in)
 {
-	return in->bytes == 0;
-}
-
-static int64_t
-oldest_us(const struct intake *in)
-{
-	int64_t oldest = INT64_MAX;
-	const struct source_queue *q;
-
-	TAILQ_FOREACH(q, &in->turn, in_turn) {
-		const struct record *e = TAILQ_FIRST(&q->events);
-
-		oldest = e->queued_us < oldest ? e->queued_us : oldest;
-	}
-	return oldest;
+	return in->bytes == 0 && ndraining(in) == 0;
 }
 
 void
 intake_measure(struct intake *in)
 {
-	int64_t oldest = oldest_us(in), now_us = clock_now_us();
-	const struct source_queue *q;
+	const struct record *oldest = source_queues_oldest(&in->queues);
 	size_t up = 0;
 
 	for (size_t i = 0; i < nwriters(in); i++)
 		up += writer_is_up(in->writers[i]);
 	metric_set(metric_get(METRIC_DB_CONNECTED, "writer", NULL), (double)up);
-	metric_set(metric_get(METRIC_QUEUE_EVENTS, NULL, NULL), (double)in->nwaiting);
+	metric_set(metric_get(METRIC_QUEUE_EVENTS, NULL, NULL), (double)in->queues.nwaiting);
 	metric_set(metric_get(METRIC_QUEUE_BYTES, NULL, NULL), (double)in->bytes);
 	metric_set(metric_get(METRIC_QUEUE_OLDEST_AGE, NULL, NULL),
-	    oldest == INT64_MAX ? 0 : (double)(clock_mono_us() - oldest) / 1e6);
-	TAILQ_FOREACH(q, &in->sources, in_list)
-		if (q->counts.last_success_us > 0 && !q->is_retired)
-			metric_set(metric_get(METRIC_LAST_SUCCESS_AGE, q->name, NULL),
-			    (double)(now_us - q->counts.last_success_us) / 1e6);
+	    oldest != NULL ? (double)(clock_mono_us() - oldest->queued_us) / 1e6 : 0);
+	source_queues_measure(&in->queues);
+	if (in->backlog != NULL)
+		backlog_measure(in->backlog);
 }
 
 /* ---- life ---- */
@@ -688,18 +795,29 @@ intake_new(struct loop *l, const struct intake_conf *conf, struct err *err)
 		return NULL;
 	}
 	in->conf = *conf;
+	in->limits = (struct batch_limits){ (size_t)conf->batch_max,
+	    (size_t)conf->batch_max_bytes, MENTIONS_PER_EVENT * (size_t)conf->batch_max };
 	in->loop = l;
 	in->down_us = clock_mono_us();
 	in->batch_events = metric_get(METRIC_BATCH_EVENTS, NULL, NULL);
 	in->ack = metric_get(METRIC_ACK_LATENCY, NULL, NULL);
-	TAILQ_INIT(&in->sources);
-	TAILQ_INIT(&in->turn);
+	source_queues_init(&in->queues);
 	TAILQ_INIT(&in->parkings);
-	TAILQ_INIT(&in->retries);
+	TAILQ_INIT(&in->aside);
+	retries_init(&in->retries);
 	if (start_timers(in, err) && start_writers(in, err))
 		return in;
 	intake_free(in);
 	return NULL;
+}
+
+bool
+intake_open_spool(struct intake *in, const struct spool_conf *conf, struct err *err)
+{
+	const struct backlog_conf backlog = { *conf, in->limits, nwriters(in) };
+
+	in->backlog = backlog_new(in->loop, &backlog, &backlog_ops, in, err);
+	return in->backlog != NULL;
 }
 
 static void
@@ -716,23 +834,15 @@ free_events(struct record_queue *queue)
 void
 intake_free(struct intake *in)
 {
-	struct source_queue *q;
-	struct batch *b;
-
 	if (in == NULL)
 		return;
+	backlog_free(in->backlog);
 	for (size_t i = 0; i < MAX_WRITERS; i++)
 		writer_free(in->writers[i]);
-	while ((b = TAILQ_FIRST(&in->retries)) != NULL) {
-		TAILQ_REMOVE(&in->retries, b, in_queue);
-		batch_free(b);
-	}
+	retries_fini(&in->retries);
 	free_events(&in->parkings);
-	while ((q = TAILQ_FIRST(&in->sources)) != NULL) {
-		TAILQ_REMOVE(&in->sources, q, in_list);
-		free_events(&q->events);
-		free(q);
-	}
+	free_events(&in->aside);
+	source_queues_fini(&in->queues);
 	if (in->pump != NULL)
 		event_free(in->pump);
 	if (in->tick != NULL)

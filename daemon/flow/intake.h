@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/err.h"
+#include "io/spool.h"
 #include "model/interaction.h"
 #include "model/parking.h"
 #include "model/receipt.h"
@@ -26,10 +27,12 @@ struct intake_conf {
 	int64_t		 merge_limit;
 };
 
-struct source_counts {
-	uint64_t	logged, duplicates, parked, unavailable;
-	int64_t		last_success_us;	/* clock_now_us() of a commit or parking; 0: never */
-	size_t		waiting;		/* events */
+struct intake_health {
+	bool		 is_ready;	/* events can be acknowledged now, by either */
+	const char	*database_why;	/* why not by the database (static until the next call); or NULL */
+	bool		 has_spool;	/* the rest is filled in */
+	struct spool_state spool;
+	size_t		 unreadable;	/* rows of it that this version cannot read */
 };
 
 /* The door: every interaction comes in here, and its receipt tells what became of it. */
@@ -37,13 +40,13 @@ TL_MUST struct intake	*intake_new(struct loop *l, const struct intake_conf *conf
 			    struct err *err);
 /* What still waits is dropped without firing; nobody was acknowledged.  Accepts NULL. */
 void	 intake_free(struct intake *in);
+/* From now on the spool takes what the database does not.  Without it senders are told to
+ * keep that. */
+TL_MUST bool intake_open_spool(struct intake *in, const struct spool_conf *conf,
+		    struct err *err);
 
-/* The queue of a source, made at first use; it lives as long as the intake, so that
- * counts outlast a reload. */
+/* The queue of a source, made at first use; see flow/source_queue.h. */
 TL_MUST struct source_queue *intake_queue(struct intake *in, const char *source_name);
-/* The source was removed: no metric is told of it any more.  intake_queue() brings it back. */
-void	 intake_queue_retire(struct source_queue *q);
-void	 intake_queue_counts(const struct source_queue *q, struct source_counts *ret);
 
 /* Copies what it is given.  true: r (which may be NULL) fires once, later.
  * false: ERR_RETRY, nothing takes events now; the sender keeps it. */
@@ -52,13 +55,19 @@ TL_MUST bool intake_submit(struct intake *in, struct source_queue *q,
 TL_MUST bool intake_park(struct intake *in, struct source_queue *q, const struct parking *p,
 		    struct receipt *r, struct err *err);
 
-/* Events can be acknowledged now; else *ret_why says why not (static until the next call). */
-bool	 intake_is_ready(const struct intake *in, const char **ret_why);
-/* Nothing waits or is in flight. */
-bool	 intake_is_empty(const struct intake *in);
-/* Fires every receipt that is held: FATE_UNAVAILABLE.  For the end of the program. */
-void	 intake_give_up(struct intake *in);
+void	 intake_health(const struct intake *in, struct intake_health *ret);
 /* Sets the gauges. */
 void	 intake_measure(struct intake *in);
+
+/* The end of the program, step by step.  First: the spool is drained no further. */
+void	 intake_stop_draining(struct intake *in);
+/* Nothing waits or is in flight. */
+bool	 intake_is_empty(const struct intake *in);
+/* All that waits or is in flight goes to the spool.  true: it was asked, and receipts fire
+ * as it answers; false: those that did not fire before have fired, FATE_UNAVAILABLE. */
+bool	 intake_hand_over(struct intake *in);
+/* Closes the spool, in which is then what it was asked to take, and fires every receipt
+ * that is still held: FATE_UNAVAILABLE. */
+void	 intake_give_up(struct intake *in);
 
 #endif

@@ -150,7 +150,7 @@ record_new_parking(const struct parking *p)
 
 	if (e == NULL)
 		return NULL;
-	*e = (struct record){ .bytes = bytes, .id = p->id, .key = p->key };
+	*e = (struct record){ .bytes = bytes, .id = p->id, .key = p->key, .is_parking = true };
 	e->source = cut_str(&c, p->source);
 	e->raw = cut_str(&c, p->raw);
 	e->content_type = cut_str(&c, p->content_type);

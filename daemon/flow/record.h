@@ -22,18 +22,23 @@ struct source_queue;
 struct record {
 	TAILQ_ENTRY(record)	 in_queue;
 	struct receipt		*receipt;	/* the submitter's; NULL: nobody waits */
-	struct source_queue	*queue;		/* intake's: whose turn and counts */
+	struct source_queue	*queue;		/* intake's: whose turn and counts; drained: NULL */
 	struct uuid		 id;
 	struct uuid		 key;
 	int32_t			 until_day;
 	int64_t			 queued_us;	/* clock_mono_us() */
 	size_t			 bytes;		/* of this block */
+	int64_t			 seq;		/* of its row in the spool; 0: it came in just now */
+	size_t			 put_bytes;	/* that the spool has of it until it answers; 0: not asked */
+	enum fate_kind		 fate;		/* with is_told */
+	bool			 is_told;	/* its sender knows its fate */
+	bool			 is_aside;	/* in no queue and no batch: the spool is to answer */
+	bool			 is_parking;	/* among the parked is where it goes */
 	bool			 is_trusted;	/* strong kinds make strong identities */
 	bool			 profile_is_trusted;
 	bool			 has_customer;	/* parties[0] is the customer */
-	bool			 is_given_up;	/* its sender was told to keep it */
 	struct str		 source;	/* its name */
-	char			*row;		/* COPY row of interaction; none: to be parked */
+	char			*row;		/* COPY row of interaction, or none */
 	size_t			 row_len;
 	struct str		 payload;	/* JSON of document, or none */
 	struct str		 raw;

@@ -10,13 +10,14 @@ enum fate_kind {
 	FATE_LOGGED,		/* committed */
 	FATE_DUPLICATE,		/* it stood in the log already */
 	FATE_PARKED,		/* kept among the parked */
+	FATE_SPOOLED,		/* safe in the spool: it will be one of these */
 	FATE_UNAVAILABLE,	/* nothing took it in time: the sender keeps it */
 	FATE_NKINDS
 };
 
 struct fate {
 	enum fate_kind	 kind;
-	struct uuid	 id;	/* duplicate, parked: of the first one */
+	struct uuid	 id;	/* duplicate, parked, spooled: of the first one */
 };
 
 /* Embedded in the request of whoever submits.  It fires once, from the loop and
