@@ -674,13 +674,35 @@ while_every_writer_hangs_events_go_to_the_spool_at_once(void **state)
 	sync_spool();
 	a = submit("a");
 	assert_int_equal(spool.nputs, 1);
-	commit(0);
 	sync_spool();
 	assert_fate(a, FATE_SPOOLED);
 	/* One answers: it is expected of the database again. */
 	commit(0);
 	a = submit("b");
 	assert_int_equal(spool.nputs, 0);
+	assert_record(in_flight(0), 0, a);
+}
+
+/* Its copy would hang where it does, and take another writer away from who comes in. */
+static void
+nothing_is_drained_while_a_batch_hangs(void **state)
+{
+	struct event_try *hangs, *other;
+
+	(void)state;
+	start(2);
+	hangs = submit("hangs");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS + 1);
+	sync_spool();
+	assert_fate(hangs, FATE_SPOOLED);
+	pass_ms(1000);
+	assert_null(writers[1].batch);
+	other = submit("other");
+	assert_record(in_flight(1), 0, other);
+	commit(1);
+	fail_by(0, ERR_RETRY, "55P03");
+	assert_record(in_flight(0), 0, hangs);
 }
 
 static void
@@ -1339,6 +1361,7 @@ main(void)
 		route_test(what_waits_too_long_is_acknowledged_when_the_spool_has_it_and_not_before),
 		route_test(while_the_database_is_away_events_go_to_the_spool_at_once),
 		route_test(while_every_writer_hangs_events_go_to_the_spool_at_once),
+		route_test(nothing_is_drained_while_a_batch_hangs),
 		route_test(a_repetition_of_what_is_spooled_is_spooled_under_the_first_ones_id),
 		route_test(what_the_spool_does_not_take_is_given_up),
 		route_test(what_the_spool_fails_to_keep_is_given_up),
