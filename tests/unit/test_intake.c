@@ -598,6 +598,26 @@ an_event_is_acknowledged_when_its_batch_is_committed(void **state)
 	assert_int_equal(spool.nputs + spool.nrows, 0);
 }
 
+/* It may go on in time. */
+static void
+without_a_spool_a_database_that_hangs_is_waited_for(void **state)
+{
+	struct event_try *hangs, *waits;
+
+	(void)state;
+	start_with(1, false, 1 << 24);
+	hangs = submit("hangs");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS - 200);
+	waits = submit("waits");
+	pass_ms(400);
+	assert_fate(hangs, FATE_UNAVAILABLE);
+	assert_int_equal(waits->nfired, 0);
+	commit(0);
+	commit(0);
+	assert_fate(waits, FATE_LOGGED);
+}
+
 static void
 without_a_spool_what_waits_too_long_is_given_up(void **state)
 {
@@ -980,6 +1000,25 @@ a_batch_that_hangs_and_finds_no_spool_is_given_up_but_may_commit(void **state)
 	assert_int_equal(counted(FATE_LOGGED), 0);
 }
 
+static void
+a_batch_that_hangs_while_the_disk_does_keeps_no_sender_waiting_for_ever(void **state)
+{
+	struct event_try *a;
+
+	(void)state;
+	start(1);
+	a = submit("a");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS + 1);
+	assert_int_equal(spool.nputs, 1);
+	pass_ms(12000);
+	assert_fate(a, FATE_UNAVAILABLE);
+	commit(0);
+	sync_spool();
+	assert_fate(a, FATE_UNAVAILABLE);
+	assert_record(in_flight(0), 0, a);
+}
+
 /* ---- out of the spool ---- */
 
 static void
@@ -1357,6 +1396,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		route_test(an_event_is_acknowledged_when_its_batch_is_committed),
+		route_test(without_a_spool_a_database_that_hangs_is_waited_for),
 		route_test(without_a_spool_what_waits_too_long_is_given_up),
 		route_test(what_waits_too_long_is_acknowledged_when_the_spool_has_it_and_not_before),
 		route_test(while_the_database_is_away_events_go_to_the_spool_at_once),
@@ -1375,6 +1415,7 @@ main(void)
 		route_test(what_is_committed_while_the_spool_is_at_it_is_logged_and_counts_once),
 		route_test(what_is_committed_while_the_spool_fails_counts_too),
 		route_test(a_batch_that_hangs_and_finds_no_spool_is_given_up_but_may_commit),
+		route_test(a_batch_that_hangs_while_the_disk_does_keeps_no_sender_waiting_for_ever),
 		route_test(a_row_leaves_the_spool_when_it_is_committed_and_not_before),
 		route_test(the_spool_is_drained_oldest_first_and_read_ahead_within_bounds),
 		route_test(a_batch_of_the_spool_is_never_given_up_nor_spooled_again),
