@@ -174,7 +174,8 @@ const struct conf_key config_keys[] = {
 	    .max = 268435456, .def = "8MiB", .help = "Bytes of events in one transaction, about." },
 	{ "queue_max", CONF_SIZE, OF_CONFIG(queue_max_bytes), .min = 1048576,
 	    .max = 17179869184, .def = "256MiB",
-	    .help = "Memory for events that wait for the database; beyond it senders get 503." },
+	    .help = "Memory for events that wait for the database; beyond it they go to the spool at "
+	    "once, and without one senders get 503." },
 	{ "spool_after", CONF_MS, OF_CONFIG(spool_after_ms), .min = 10, .max = 60000,
 	    .def = "2s", .help = "How long an event may wait for the database before the spool takes "
 	    "it; without one, before its sender is told to keep it (503)." },

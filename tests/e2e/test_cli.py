@@ -699,9 +699,9 @@ def busy(daemon):
 
 def test_source_list_tells_what_was_counted(busy):
     rows = {row[0]: row[1:] for row in table(good(busy.touchlog("source", "list")))}
-    assert rows["shop"][:9] == ["webhook", "-", "3", "1", "1", "0", "1", "0", "25"] and rows["shop"][9].startswith("20")
-    assert rows["mapped"][:9] == ["webhook", "-", "1", "0", "0", "1", "0", "0", "0"]
-    assert rows["idle"] == ["webhook", "-", "0", "0", "0", "0", "0", "0", "0", "-"]
+    assert rows["shop"][:10] == ["webhook", "-", "3", "1", "1", "0", "0", "1", "0", "25"] and rows["shop"][10].startswith("20")
+    assert rows["mapped"][:10] == ["webhook", "-", "1", "0", "0", "0", "1", "0", "0", "0"]
+    assert rows["idle"] == ["webhook", "-", "0", "0", "0", "0", "0", "0", "0", "0", "-"]
     listed = {s["name"]: s for s in document(busy.touchlog("source", "list", "--json"))}
     assert listed["shop"]["refused"] == 25 and "refusals" not in listed["shop"]
     assert listed["shop"]["last_success"].startswith("20") and listed["idle"]["last_success"] is None

@@ -156,11 +156,12 @@ def test_the_samples_come_back_as_the_quickstart_says_and_are_one_time_line(quic
                    {"Content-Type": "application/x-ndjson", **harness.basic("helpdesk", "secret-of-helpdesk")})
     assert (lines.status, lines.json()["logged"], lines.json()["rejected"]) == (200, 4, [])
     assert d.post("callcenter", sample("broken.json"), token).status == 400
+    assert d.post("callcenter", sample("night-call.json"), token).json()["status"] == "logged"
 
-    assert database.one("SELECT count(*) FROM touchlog.interaction") == 6
+    assert database.one("SELECT count(*) FROM touchlog.interaction") == 7
     for kind, value in (("phone", "+31621436587"), ("email", "anna.jansen@post.example"), ("external:shop", "c-48213")):
         assert database.one("SELECT count(*) FROM touchlog.timeline t JOIN touchlog.identity i USING (customer_id)"
-                            f" WHERE i.kind = '{kind}' AND i.value = '{value}'") == 5, kind
+                            f" WHERE i.kind = '{kind}' AND i.value = '{value}'") == 6, kind
 
 
 def test_an_order_is_mapped_with_its_items_its_voucher_and_the_buyer(quickstarted, database):

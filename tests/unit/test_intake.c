@@ -598,6 +598,26 @@ an_event_is_acknowledged_when_its_batch_is_committed(void **state)
 	assert_int_equal(spool.nputs + spool.nrows, 0);
 }
 
+/* It may go on in time. */
+static void
+without_a_spool_a_database_that_hangs_is_waited_for(void **state)
+{
+	struct event_try *hangs, *waits;
+
+	(void)state;
+	start_with(1, false, 1 << 24);
+	hangs = submit("hangs");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS - 200);
+	waits = submit("waits");
+	pass_ms(400);
+	assert_fate(hangs, FATE_UNAVAILABLE);
+	assert_int_equal(waits->nfired, 0);
+	commit(0);
+	commit(0);
+	assert_fate(waits, FATE_LOGGED);
+}
+
 static void
 without_a_spool_what_waits_too_long_is_given_up(void **state)
 {
@@ -674,13 +694,35 @@ while_every_writer_hangs_events_go_to_the_spool_at_once(void **state)
 	sync_spool();
 	a = submit("a");
 	assert_int_equal(spool.nputs, 1);
-	commit(0);
 	sync_spool();
 	assert_fate(a, FATE_SPOOLED);
 	/* One answers: it is expected of the database again. */
 	commit(0);
 	a = submit("b");
 	assert_int_equal(spool.nputs, 0);
+	assert_record(in_flight(0), 0, a);
+}
+
+/* Its copy would hang where it does, and take another writer away from who comes in. */
+static void
+nothing_is_drained_while_a_batch_hangs(void **state)
+{
+	struct event_try *hangs, *other;
+
+	(void)state;
+	start(2);
+	hangs = submit("hangs");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS + 1);
+	sync_spool();
+	assert_fate(hangs, FATE_SPOOLED);
+	pass_ms(1000);
+	assert_null(writers[1].batch);
+	other = submit("other");
+	assert_record(in_flight(1), 0, other);
+	commit(1);
+	fail_by(0, ERR_RETRY, "55P03");
+	assert_record(in_flight(0), 0, hangs);
 }
 
 static void
@@ -956,6 +998,25 @@ a_batch_that_hangs_and_finds_no_spool_is_given_up_but_may_commit(void **state)
 	commit(0);
 	assert_fate(a, FATE_UNAVAILABLE);
 	assert_int_equal(counted(FATE_LOGGED), 0);
+}
+
+static void
+a_batch_that_hangs_while_the_disk_does_keeps_no_sender_waiting_for_ever(void **state)
+{
+	struct event_try *a;
+
+	(void)state;
+	start(1);
+	a = submit("a");
+	(void)in_flight(0);
+	pass_ms(SPOOL_AFTER_MS + 1);
+	assert_int_equal(spool.nputs, 1);
+	pass_ms(12000);
+	assert_fate(a, FATE_UNAVAILABLE);
+	commit(0);
+	sync_spool();
+	assert_fate(a, FATE_UNAVAILABLE);
+	assert_record(in_flight(0), 0, a);
 }
 
 /* ---- out of the spool ---- */
@@ -1335,10 +1396,12 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		route_test(an_event_is_acknowledged_when_its_batch_is_committed),
+		route_test(without_a_spool_a_database_that_hangs_is_waited_for),
 		route_test(without_a_spool_what_waits_too_long_is_given_up),
 		route_test(what_waits_too_long_is_acknowledged_when_the_spool_has_it_and_not_before),
 		route_test(while_the_database_is_away_events_go_to_the_spool_at_once),
 		route_test(while_every_writer_hangs_events_go_to_the_spool_at_once),
+		route_test(nothing_is_drained_while_a_batch_hangs),
 		route_test(a_repetition_of_what_is_spooled_is_spooled_under_the_first_ones_id),
 		route_test(what_the_spool_does_not_take_is_given_up),
 		route_test(what_the_spool_fails_to_keep_is_given_up),
@@ -1352,6 +1415,7 @@ main(void)
 		route_test(what_is_committed_while_the_spool_is_at_it_is_logged_and_counts_once),
 		route_test(what_is_committed_while_the_spool_fails_counts_too),
 		route_test(a_batch_that_hangs_and_finds_no_spool_is_given_up_but_may_commit),
+		route_test(a_batch_that_hangs_while_the_disk_does_keeps_no_sender_waiting_for_ever),
 		route_test(a_row_leaves_the_spool_when_it_is_committed_and_not_before),
 		route_test(the_spool_is_drained_oldest_first_and_read_ahead_within_bounds),
 		route_test(a_batch_of_the_spool_is_never_given_up_nor_spooled_again),
