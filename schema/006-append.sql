@@ -55,7 +55,6 @@ DECLARE
 	fresh uuid[];
 	low timestamptz;
 	high timestamptz;
-	told pg_lsn;
 BEGIN
 	accepted := touchlog.accept(keys, ids, untils, events, trusted, parties, kinds, vals, alts,
 	    raws, strongs, merge_limit);
@@ -64,11 +63,7 @@ BEGIN
 	txid := accepted.txid;
 	refused := accepted.refused;
 	IF txid IS NULL THEN
-		-- Nothing is fresh.  What stands in the log may not be on the standbys yet (a
-		-- COMMIT whose wait for them was cancelled), and a COMMIT that has written nothing
-		-- does not wait for them: an event that is acknowledged would be lost with us.
-		told := pg_logical_emit_message(true, 'touchlog', '');
-		RETURN;
+		RETURN;			-- nothing is fresh
 	END IF;
 	WITH put AS (
 		INSERT INTO touchlog.interaction AS i (id, received_at, occurred_at, customer_id,
