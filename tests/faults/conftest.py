@@ -45,15 +45,25 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(f"{name}: {text}")
 
 
-@pytest.fixture
-def mortal(tmp_path_factory):
-    """A PostgreSQL of the drill's own, which it may stop, and a migrated database in it."""
+@pytest.fixture(scope="session")
+def mortal_cluster(tmp_path_factory):
+    """A PostgreSQL that drills may stop."""
     c = harness.Cluster(tmp_path_factory.mktemp("mortal"))
     try:
         c.make_template()
-        yield c.fresh()
+        yield c
     finally:
         c.drop()
+
+
+@pytest.fixture
+def mortal(mortal_cluster):
+    """A fresh, migrated database in it."""
+    mortal_cluster.start()      # a drill that failed may have left it stopped
+    db = mortal_cluster.fresh()
+    yield db
+    mortal_cluster.start()
+    db.drop()
 
 
 @pytest.fixture
