@@ -36,9 +36,9 @@ enum {
 	PUTS_MAX_BYTES	= 64 * 1024 * 1024,	/* in memory, not on disk yet */
 	ROW_MAX_BYTES	= 256 * 1024 * 1024,	/* SQLite's own limit is 1e9 */
 	ROOM_MIN_BYTES	= 16 * 1024,		/* less is left: it is full */
-	WAL_MAX_BYTES	= 128 * 1024 * 1024,
+	WAL_MAX_BYTES	= 64 * 1024 * 1024,
 	PAUSE_MIN_MS	= 250,
-	PAUSE_MAX_MS	= 8000,
+	PAUSE_MAX_MS	= 2000,
 	SAID_AGAIN_MS	= 60000,		/* the same reason, in the log */
 };
 
@@ -120,7 +120,6 @@ struct spool {
 	/* The thread's. */
 	struct spool_store	 store;
 	struct spool_file	*file;		/* ours; NULL: not open */
-	int64_t			 next_seq;	/* while it is not open */
 	struct puts		 puts;
 	struct removals		 removals;
 	struct reading		 to_read;
@@ -196,6 +195,19 @@ update_usage(struct spool *s, struct err *err)
 	return spool_file_usage(s->file, &s->known.usage, err);
 }
 
+/* What is damaged is closed, and salvaged at once when it is opened again.  Else the file stays
+ * open: it can still be read when nothing can be written. */
+static void
+is_in_trouble(struct spool *s, const struct err *why)
+{
+	takes_no_more(s, why);
+	if (why->kind != ERR_INPUT || s->file == NULL)
+		return;
+	spool_store_condemn(&s->store, s->file, why);
+	s->file = NULL;
+	s->retry_at_us = clock_mono_us();
+}
+
 static void
 open_file(struct spool *s)
 {
@@ -203,34 +215,23 @@ open_file(struct spool *s)
 	struct err err;
 
 	s->file = spool_store_open(&s->store, &err);
-	if (s->file != NULL && !update_usage(s, &err)) {
-		spool_file_abandon(s->file);
-		s->file = NULL;
-	}
-	if (s->file == NULL) {
-		takes_no_more(s, &err);
+	if (s->file == NULL || !update_usage(s, &err)) {
+		is_in_trouble(s, &err);
 		return;
 	}
-	spool_file_raise_seq(s->file, s->next_seq);
 	takes_again(s);
 	log_info("spool_opened", F_TEXT("path", s->store.path),
 	    F_NUM("events", s->known.usage.events), F_NUM("bytes", s->known.usage.used_bytes),
 	    F_NUM("took_ms", (clock_mono_us() - began_us) / 1000));
 }
 
-/* It is opened anew: at once when it is damaged, which salvages it. */
-static void
-lose_file(struct spool *s, const struct err *why)
+static bool
+watch_log(const struct spool *s, struct err *err)
 {
-	s->next_seq = spool_file_next_seq(s->file);
-	if (why->kind == ERR_INPUT)
-		spool_file_abandon(s->file);
-	else
-		spool_file_close(s->file);
-	s->file = NULL;
-	takes_no_more(s, why);
-	if (why->kind == ERR_INPUT)
-		s->retry_at_us = clock_mono_us();
+	if (s->known.usage.wal_bytes <= WAL_MAX_BYTES)
+		return true;
+	return err_set(err, ERR_RETRY, "a reader (touchlog spool?) keeps %s-wal from being emptied",
+	    s->store.path);
 }
 
 static void
@@ -238,12 +239,10 @@ probe(struct spool *s)
 {
 	struct err err;
 
-	if (!spool_file_probe(s->file, &err) || !update_usage(s, &err)) {
-		lose_file(s, &err);
+	if (!spool_file_probe(s->file, &err) || !update_usage(s, &err) || !watch_log(s, &err)) {
+		is_in_trouble(s, &err);
 		return;
 	}
-	if (s->known.usage.wal_bytes > WAL_MAX_BYTES)
-		return;
 	takes_again(s);
 	log_info("spool_available", F_TEXT("path", s->store.path));
 }
@@ -319,25 +318,25 @@ write_removals(struct spool *s, struct err *err)
 	return true;
 }
 
+/* Somebody took the file away: what is in it can still be drained from here, but nothing more
+ * is put where nobody would find it. */
 static bool
-watch_log(const struct spool *s, struct err *err)
+still_stands(struct spool *s, struct err *err)
 {
-	if (s->known.usage.wal_bytes <= WAL_MAX_BYTES)
-		return true;
-	return err_set(err, ERR_RETRY, "a reader (touchlog spool?) keeps %s-wal from being emptied",
-	    s->store.path);
+	return spool_store_stands(&s->store) || err_set(err, ERR_RETRY, "%s was removed or replaced "
+	    "while it was used; its events are still drained", s->store.path);
 }
 
-/* ERR_RETRY and ERR_CONFIG: the file stays open, to be read and to be tried again. */
 static void
 write_failed(struct spool *s, struct err *err)
 {
+	struct err err_of_removals;
+
 	settle_puts(s, err);
-	if (err->kind != ERR_INPUT && write_removals(s, err)) {
-		takes_no_more(s, err);
-		return;
-	}
-	lose_file(s, err);
+	if (err->kind != ERR_INPUT && !write_removals(s, &err_of_removals) &&
+	    err_of_removals.kind == ERR_INPUT)
+		*err = err_of_removals;
+	is_in_trouble(s, err);
 }
 
 static void
@@ -347,15 +346,13 @@ do_writes(struct spool *s)
 
 	if (STAILQ_EMPTY(&s->puts) && STAILQ_EMPTY(&s->removals))
 		return;
-	if (!write_all(s, &err)) {
+	if (!still_stands(s, &err) || !write_all(s, &err)) {
 		write_failed(s, &err);
 		return;
 	}
 	went_well(s);
 	if (!update_usage(s, &err))
-		lose_file(s, &err);
-	else if (!watch_log(s, &err))
-		takes_no_more(s, &err);
+		is_in_trouble(s, &err);
 }
 
 /* ---- the thread: reading ---- */
@@ -406,7 +403,7 @@ do_read(struct spool *s)
 	}
 	arena_fini(&r->arena);
 	*r = (struct pages_read){ .n = 0 };
-	lose_file(s, &err);
+	is_in_trouble(s, &err);
 }
 
 /* ---- the thread: its life ---- */
@@ -458,13 +455,33 @@ take_work(struct spool *s)
 	return is_left;
 }
 
+/* When it has been drained, one is made anew. */
+static void
+leave_behind(struct spool *s, const struct err *why)
+{
+	struct err err;
+
+	if (!write_removals(s, &err) || !update_usage(s, &err)) {
+		is_in_trouble(s, &err);
+	} else if (s->known.usage.events > 0) {
+		is_in_trouble(s, why);
+	} else {
+		spool_store_leave(&s->store, s->file);
+		open_file(s);
+	}
+}
+
 static void
 mend(struct spool *s)
 {
+	struct err err;
+
 	if (s->retry_at_us == 0 || clock_mono_us() < s->retry_at_us)
 		return;
 	if (s->file == NULL)
 		open_file(s);
+	else if (!still_stands(s, &err))
+		leave_behind(s, &err);
 	else
 		probe(s);
 }
@@ -479,23 +496,29 @@ refuse_puts(struct spool *s)
 }
 
 static void
-work(struct spool *s)
+tend(struct spool *s)
 {
 	struct err err;
 
+	if (!spool_file_tend(s->file, &err) || !update_usage(s, &err) || !watch_log(s, &err))
+		is_in_trouble(s, &err);
+}
+
+static void
+work(struct spool *s)
+{
 	mend(s);
-	if (!s->known.takes)
-		refuse_puts(s);
 	if (s->known.takes)
 		do_writes(s);
+	else
+		refuse_puts(s);
 	tell(s);
 	if (s->file != NULL)
 		do_read(s);
 	tell(s);
-	if (s->file != NULL && s->known.takes && !spool_file_tend(s->file, &err)) {
-		lose_file(s, &err);
-		tell(s);
-	}
+	if (s->known.takes)
+		tend(s);
+	tell(s);
 }
 
 static void *
@@ -505,7 +528,7 @@ thread_main(void *arg)
 
 	while (take_work(s))
 		work(s);
-	spool_file_close(s->file);
+	spool_store_close(&s->store, s->file);
 	spool_store_fini(&s->store);
 	return NULL;
 }

@@ -38,26 +38,30 @@ enum {
 };
 
 enum statement {
-	BEGIN, COMMIT, ROLLBACK, PUT, FIND, REMOVE, READ, OLDEST, RESTORE, PAGES, FREE_PAGES,
-	TOUCH, NSTATEMENTS
+	BEGIN, COMMIT, ROLLBACK, PUT, FIND, REMOVE, READ, OLDEST, RESTORE, HAS_KEY, PAGES,
+	FREE_PAGES, TOUCH, NSTATEMENTS
 };
 
 #define COLUMNS		"seq, key, id, kind, format, source, identities, row, put_at, crc"
 #define VALUES		" INTO event(" COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 
-static const char *const statements[NSTATEMENTS] = {
-	[BEGIN]		= "BEGIN IMMEDIATE",
-	[COMMIT]	= "COMMIT",
-	[ROLLBACK]	= "ROLLBACK",
-	[PUT]		= "INSERT" VALUES " ON CONFLICT(key) DO NOTHING",
-	[FIND]		= "SELECT " COLUMNS " FROM event WHERE key = ?1",
-	[REMOVE]	= "DELETE FROM event WHERE seq = ?1",
-	[READ]		= "SELECT " COLUMNS " FROM event WHERE seq > ?1 ORDER BY seq",
-	[OLDEST]	= "SELECT put_at FROM event ORDER BY seq LIMIT 1",
-	[RESTORE]	= "INSERT OR IGNORE" VALUES,
-	[PAGES]		= "PRAGMA page_count",
-	[FREE_PAGES]	= "PRAGMA freelist_count",
-	[TOUCH]		= "PRAGMA user_version = 1",
+static const struct {
+	const char	*name;		/* in error texts */
+	const char	*sql;
+} statements[NSTATEMENTS] = {
+	[BEGIN]		= { "begin", "BEGIN IMMEDIATE" },
+	[COMMIT]	= { "commit", "COMMIT" },
+	[ROLLBACK]	= { "roll back", "ROLLBACK" },
+	[PUT]		= { "put", "INSERT" VALUES " ON CONFLICT(key) DO NOTHING" },
+	[FIND]		= { "find", "SELECT " COLUMNS " FROM event WHERE key = ?1" },
+	[REMOVE]	= { "remove", "DELETE FROM event WHERE seq = ?1" },
+	[READ]		= { "read", "SELECT " COLUMNS " FROM event WHERE seq > ?1 ORDER BY seq" },
+	[OLDEST]	= { "find oldest", "SELECT put_at FROM event ORDER BY seq LIMIT 1" },
+	[RESTORE]	= { "restore", "INSERT OR IGNORE" VALUES },
+	[HAS_KEY]	= { "find key", "SELECT 1 FROM event WHERE key = ?1" },
+	[PAGES]		= { "measure", "PRAGMA page_count" },
+	[FREE_PAGES]	= { "measure", "PRAGMA freelist_count" },
+	[TOUCH]		= { "probe", "PRAGMA user_version = 1" },
 };
 
 _Static_assert(SPOOL_FORMAT == 1, "it stands in TOUCH");
@@ -124,9 +128,9 @@ damaged(struct err *err, int64_t seq, const char *why)
 static sqlite3_stmt *
 prepared(struct spool_file *f, enum statement id, struct err *err)
 {
-	if (f->stmts[id] == NULL && sqlite3_prepare_v3(f->db, statements[id], -1,
+	if (f->stmts[id] == NULL && sqlite3_prepare_v3(f->db, statements[id].sql, -1,
 	    SQLITE_PREPARE_PERSISTENT, &f->stmts[id], NULL) != SQLITE_OK)
-		(void)fail(f->db, "prepare", err);
+		(void)fail(f->db, statements[id].name, err);
 	return f->stmts[id];
 }
 
@@ -137,14 +141,16 @@ done(sqlite3_stmt *stmt)
 	(void)sqlite3_clear_bindings(stmt);
 }
 
+/* What is bound to it is forgotten. */
 static bool
-run_bound(struct spool_file *f, sqlite3_stmt *stmt, const char *what, struct err *err)
+step(struct spool_file *f, enum statement id, struct err *err)
 {
+	sqlite3_stmt *stmt = f->stmts[id];
 	int rc = sqlite3_step(stmt);
 	bool ok = rc == SQLITE_DONE || rc == SQLITE_ROW;
 
 	if (!ok)
-		(void)fail(f->db, what, err);
+		(void)fail(f->db, statements[id].name, err);
 	done(stmt);
 	return ok;
 }
@@ -152,9 +158,7 @@ run_bound(struct spool_file *f, sqlite3_stmt *stmt, const char *what, struct err
 static bool
 run(struct spool_file *f, enum statement id, struct err *err)
 {
-	sqlite3_stmt *stmt = prepared(f, id, err);
-
-	return stmt != NULL && run_bound(f, stmt, statements[id], err);
+	return prepared(f, id, err) != NULL && step(f, id, err);
 }
 
 /* *ret stays as it is when there is no row. */
@@ -172,20 +176,20 @@ ask_number(struct spool_file *f, enum statement id, int64_t *ret, bool *ret_foun
 	if (*ret_found)
 		*ret = sqlite3_column_int64(stmt, 0);
 	else if (rc != SQLITE_DONE)
-		(void)fail(f->db, statements[id], err);
+		(void)fail(f->db, statements[id].name, err);
 	done(stmt);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }
 
 static bool
-exec(sqlite3 *db, const char *sql, struct err *err)
+exec(sqlite3 *db, const char *what, const char *sql, struct err *err)
 {
-	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || fail(db, sql, err);
+	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || fail(db, what, err);
 }
 
 /* The only value of a query that is run once. */
 static bool
-query_number(sqlite3 *db, const char *sql, int64_t *ret, struct err *err)
+query_number(sqlite3 *db, const char *what, const char *sql, int64_t *ret, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	bool ok = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
@@ -194,7 +198,7 @@ query_number(sqlite3 *db, const char *sql, int64_t *ret, struct err *err)
 	if (ok)
 		*ret = sqlite3_column_int64(stmt, 0);
 	else
-		(void)fail(db, sql, err);
+		(void)fail(db, what, err);
 	(void)sqlite3_finalize(stmt);
 	return ok;
 }
@@ -281,6 +285,19 @@ fetch(sqlite3_stmt *stmt, struct spool_row *ret, struct err *err)
 	return true;
 }
 
+int64_t
+spool_file_next_seq(const struct spool_file *f)
+{
+	return f->next_seq;
+}
+
+void
+spool_file_raise_seq(struct spool_file *f, int64_t seq)
+{
+	if (f->next_seq < seq)
+		f->next_seq = seq;
+}
+
 /* ---- the transaction ---- */
 
 bool
@@ -338,7 +355,7 @@ insert(struct spool_file *f, enum statement id, const struct spool_row *row, boo
 		done(stmt);
 		return false;
 	}
-	if (!run_bound(f, stmt, "put", err))
+	if (!step(f, id, err))
 		return false;
 	*ret_is_new = sqlite3_changes(f->db) == 1;
 	return true;
@@ -360,6 +377,48 @@ spool_file_put(struct spool_file *f, struct spool_row *row, struct uuid *ret_id,
 	return true;
 }
 
+static bool
+has_key(struct spool_file *f, const struct uuid *key, bool *ret, struct err *err)
+{
+	sqlite3_stmt *stmt = prepared(f, HAS_KEY, err);
+	int rc;
+
+	if (stmt == NULL)
+		return false;
+	if (!bind_blob(stmt, 1, key->b, sizeof(key->b)))
+		return fail(f->db, "bind", err);
+	rc = sqlite3_step(stmt);
+	*ret = rc == SQLITE_ROW;
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		(void)fail(f->db, "find", err);
+	done(stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+bool
+spool_file_restore(struct spool_file *f, const struct spool_row *row, bool *ret_is_new,
+    struct err *err)
+{
+	struct spool_row moved = *row;
+	bool is_there;
+
+	if (!insert(f, RESTORE, row, ret_is_new, err))
+		return give_up(f);
+	if (!*ret_is_new) {
+		if (!has_key(f, &row->item.key, &is_there, err))
+			return give_up(f);
+		if (is_there)
+			return true;
+		/* Another has its seq. */
+		moved.item.seq = f->next_seq;
+		if (!insert(f, RESTORE, &moved, ret_is_new, err))
+			return give_up(f);
+	}
+	f->change++;
+	spool_file_raise_seq(f, moved.item.seq + 1);
+	return true;
+}
+
 bool
 spool_file_remove(struct spool_file *f, const int64_t *seqs, size_t n, struct err *err)
 {
@@ -369,7 +428,7 @@ spool_file_remove(struct spool_file *f, const int64_t *seqs, size_t n, struct er
 		return give_up(f);
 	for (size_t i = 0; i < n; i++) {
 		if (sqlite3_bind_int64(stmt, 1, seqs[i]) != SQLITE_OK ||
-		    !run_bound(f, stmt, "remove", err))
+		    !step(f, REMOVE, err))
 			return give_up(f);
 		f->change -= sqlite3_changes(f->db);
 	}
@@ -443,19 +502,6 @@ spool_file_usage(struct spool_file *f, struct spool_usage *ret, struct err *err)
 	return true;
 }
 
-int64_t
-spool_file_next_seq(const struct spool_file *f)
-{
-	return f->next_seq;
-}
-
-void
-spool_file_raise_seq(struct spool_file *f, int64_t seq)
-{
-	if (f->next_seq < seq)
-		f->next_seq = seq;
-}
-
 /* ---- upkeep ---- */
 
 static int
@@ -484,8 +530,9 @@ checkpoint(struct spool_file *f, int mode, struct err *err)
 
 	if (rc != SQLITE_OK && !is_busy(rc))
 		return fail(f->db, "checkpoint", err);
+	/* All of it stands in the file: the next transaction begins it anew. */
 	if (pages >= 0)
-		f->wal_pages = pages;
+		f->wal_pages = moved == pages ? 0 : pages;
 	return true;
 }
 
@@ -580,7 +627,7 @@ harden(sqlite3 *db, struct err *err)
 	    "PRAGMA cache_size = -%d; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; "
 	    "PRAGMA secure_delete = FAST; PRAGMA journal_size_limit = %d", CACHE_KIB,
 	    CHECKPOINT_PAGES * FRAME_BYTES);
-	return exec(db, sql, err);
+	return exec(db, "open", sql, err);
 }
 
 static struct spool_file *
@@ -611,8 +658,8 @@ identify(sqlite3 *db, struct err *err)
 {
 	int64_t application = 0, format = 0;
 
-	if (!query_number(db, "PRAGMA application_id", &application, err) ||
-	    !query_number(db, "PRAGMA user_version", &format, err))
+	if (!query_number(db, "identify", "PRAGMA application_id", &application, err) ||
+	    !query_number(db, "identify", "PRAGMA user_version", &format, err))
 		return false;
 	if (application != SPOOL_APPLICATION_ID)
 		return err_set(err, ERR_INPUT, "it is no spool: its application_id is %lld",
@@ -636,7 +683,7 @@ check_schema(sqlite3 *db, struct err *err)
 {
 	int64_t fits = 0;
 
-	if (!query_number(db, SCHEMA_QUERY, &fits, err))
+	if (!query_number(db, "schema", SCHEMA_QUERY, &fits, err))
 		return false;
 	return fits == 1 || err_set(err, ERR_INPUT, "its schema is not ours");
 }
@@ -646,8 +693,8 @@ check_schema(sqlite3 *db, struct err *err)
 static bool
 count(struct spool_file *f, struct err *err)
 {
-	return query_number(f->db, "SELECT count(*) FROM event", &f->events, err) &&
-	    query_number(f->db, "SELECT 1 + max(coalesce((SELECT max(seq) FROM event), 0), "
+	return query_number(f->db, "count", "SELECT count(*) FROM event", &f->events, err) &&
+	    query_number(f->db, "count", "SELECT 1 + max(coalesce((SELECT max(seq) FROM event), 0), "
 	    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))", &f->next_seq,
 	    err) && find_oldest(f, err);
 }
@@ -660,7 +707,7 @@ prepare_to_write(struct spool_file *f, int64_t max_bytes, struct err *err)
 	(void)snprintf(sql, sizeof(sql), "PRAGMA journal_mode = WAL; PRAGMA max_page_count = %lld",
 	    (long long)(max_bytes / SPOOL_PAGE_BYTES));
 	(void)sqlite3_wal_hook(f->db, on_commit, f);
-	return exec(f->db, sql, err) && count(f, err);
+	return exec(f->db, "open", sql, err) && count(f, err);
 }
 
 struct spool_file *
@@ -715,18 +762,11 @@ spool_file_create(const char *path, struct err *err)
 	if (f == NULL)
 		return NULL;
 	/* Should we die before it is complete, nobody will look at it: no journal is needed. */
-	if (exec(f->db, "PRAGMA journal_mode = MEMORY; PRAGMA page_size = 4096; BEGIN; "
+	if (exec(f->db, "make", "PRAGMA journal_mode = MEMORY; PRAGMA page_size = 4096; BEGIN; "
 	    SPOOL_TABLE_SQL, err))
 		return f;
 	spool_file_abandon(f);
 	return NULL;
-}
-
-bool
-spool_file_restore(struct spool_file *f, const struct spool_row *row, bool *ret_is_new,
-    struct err *err)
-{
-	return insert(f, RESTORE, row, ret_is_new, err);
 }
 
 static bool
@@ -752,7 +792,7 @@ spool_file_finish(struct spool_file *f, struct err *err)
 	(void)snprintf(sql, sizeof(sql), "COMMIT; PRAGMA user_version = %d; "
 	    "PRAGMA application_id = %d; PRAGMA journal_mode = WAL", SPOOL_FORMAT,
 	    SPOOL_APPLICATION_ID);
-	ok = exec(f->db, sql, err);
+	ok = exec(f->db, "make", sql, err);
 	char *path = f->path;
 
 	f->path = NULL;

@@ -22,8 +22,6 @@ struct spool_file;
 /* An empty file that nobody uses yet, made at `path`, where none may stand.  Rows are given
  * to it by spool_file_restore(); spool_file_finish() makes a spool's file of it. */
 TL_MUST struct spool_file *spool_file_create(const char *path, struct err *err);
-TL_MUST bool	 spool_file_restore(struct spool_file *f, const struct spool_row *row,
-		    bool *ret_is_new, struct err *err);
 /* On disk, and complete; the file is closed whatever comes of it. */
 TL_MUST bool	 spool_file_finish(struct spool_file *take_f, struct err *err);
 
@@ -43,6 +41,10 @@ TL_MUST bool	 spool_file_begin(struct spool_file *f, struct err *err);
  * row that has its key, and it was not put. */
 TL_MUST bool	 spool_file_put(struct spool_file *f, struct spool_row *row, struct uuid *ret_id,
 		    struct err *err);
+/* A row that was saved from a damaged file; its seq too, unless another has that.
+ * *ret_is_new false: its key is there already. */
+TL_MUST bool	 spool_file_restore(struct spool_file *f, const struct spool_row *row,
+		    bool *ret_is_new, struct err *err);
 /* Those that are not there are fine. */
 TL_MUST bool	 spool_file_remove(struct spool_file *f, const int64_t *seqs, size_t n,
 		    struct err *err);

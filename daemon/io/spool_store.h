@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/checked.h"
 #include "base/err.h"
@@ -17,7 +18,12 @@ enum { SPOOL_PATH_BYTES = 4096 };
 struct spool_store {
 	char	path[SPOOL_PATH_BYTES];
 	int64_t	max_bytes;
+	int64_t	next_seq;		/* no row that is put is to have a lower one */
 	int	lock_fd;		/* of PATH.lock; -1: not held */
+	ino_t	ino, log_ino;		/* of the file that was opened, and its log */
+	dev_t	dev;
+	bool	is_damaged;		/* it was found to be, while it was used */
+	struct err why;
 };
 
 /* ERR_CONFIG: the path cannot be one. */
@@ -31,5 +37,14 @@ void		 spool_store_fini(struct spool_store *st);
  * new one.  That may take a while, and is logged.  NULL: ERR_RETRY or ERR_CONFIG; trying again
  * may help. */
 TL_MUST struct spool_file *spool_store_open(struct spool_store *st, struct err *err);
+/* Whether the file that was opened last is still the one at the path. */
+bool		 spool_store_stands(const struct spool_store *st);
+/* Closes the file, if it is open; the lock stays. */
+void		 spool_store_close(struct spool_store *st, struct spool_file *take_f);
+/* The same for one that stands there no longer, and is empty: of its own files, none stays. */
+void		 spool_store_leave(struct spool_store *st, struct spool_file *take_f);
+/* The same; it is damaged: the next spool_store_open() salvages it. */
+void		 spool_store_condemn(struct spool_store *st, struct spool_file *take_f,
+		    const struct err *why);
 
 #endif
