@@ -439,15 +439,20 @@ def test_events_of_a_source_that_was_removed_leave_the_spool_too(mortal, mortal_
     assert not [k for k in d.metrics() if 'source="shop"' in k]
 
 
-def test_the_command_line_knows_what_was_spooled(mortal, mortal_database, daemon, spooling):
-    d = daemon(spooling(), database=mortal_database)
+def test_the_command_line_knows_what_was_spooled(mortal, mortal_database, daemon, spooling, tmp_path):
+    code = {"code": {"type": "webhook", "preset": "github", "secret": "plain:x"}}
+    d = daemon({**spooling(), "sources": {**SOURCES, **code}}, database=mortal_database)
     mortal.stop()
     i = is_spooled(d.post("web", {"external_id": "asked"}))
     done = d.touchlog("trace", i)
     assert done.returncode == 0 and "event 0: spooled" in done.stdout, done
     assert json.loads(d.touchlog("source", "show", "web", "--json").stdout)["spooled"] == 1
     assert "SPOOLED" in d.touchlog("source", "list").stdout
-    done = d.touchlog("inject", "cti", "--to", f"http://127.0.0.1:{d.ports['public']}/in/shop", "--secret", "plain:x", "--preset-dir", harness.PRESETS, "/dev/null")
+    document = tmp_path / "push.json"
+    document.write_text(json.dumps({"action": "opened", "issue": {"title": "Help", "user": {"login": "ann"}, "updated_at": "2026-10-18T03:20:05Z"}}))
+    done = d.touchlog("inject", "github", str(document), "--to", f"http://127.0.0.1:{d.ports['public']}/in/code", "--secret", "plain:x",
+                      "-H", "X-GitHub-Event: issues", "-H", "X-GitHub-Delivery: d-1", "--preset-dir", harness.PRESETS)
+    assert done.returncode == 0 and done.stdout.startswith("202 ") and '"status":"spooled"' in done.stdout, done
     mortal.start()
     d.wait_drained()
     assert f"logged as {i}" in d.touchlog("trace", "web", "asked").stdout
