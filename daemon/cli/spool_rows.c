@@ -84,12 +84,18 @@ by_number(const void *a, const void *b)
 }
 
 static bool
+was_visited(const struct walk *w, int64_t seq)
+{
+	return w->n > 0 && bsearch(&seq, w->seqs, w->n, sizeof(*w->seqs), by_number) != NULL;
+}
+
+static bool
 visit_carved(void *arg, const struct spool_row *row, bool is_again, struct err *err)
 {
 	struct walk *w = arg;
 
 	(void)err;
-	if (!is_again && bsearch(&row->item.seq, w->seqs, w->n, sizeof(*w->seqs), by_number) == NULL)
+	if (!is_again && !was_visited(w, row->item.seq))
 		w->rows->visit(w->rows->arg, row);
 	return true;
 }
