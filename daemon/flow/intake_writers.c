@@ -14,7 +14,7 @@
 
 enum {
 	TROUBLE_FAILURES = 3,		/* then /readyz tells */
-	QUIET_US	 = 100 * 1000,	/* nothing came in for so long: all writers may drain */
+	QUIET_US	 = 1000 * 1000,	/* nothing came in for so long: all writers may drain */
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
 };
 

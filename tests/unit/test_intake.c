@@ -1297,6 +1297,8 @@ with_two_writers_one_drains_while_events_come_in_and_both_when_it_is_quiet(void 
 			commit(i);
 	assert_int_equal((writers[0].batch != NULL) + (writers[1].batch != NULL), 1);
 	pass_ms(500);
+	assert_int_equal((writers[0].batch != NULL) + (writers[1].batch != NULL), 1);
+	pass_ms(1000);
 	assert_true(in_flight(0)->is_drain && in_flight(1)->is_drain);
 	/* And an event that comes in now is next. */
 	(void)submit("b");
