@@ -254,6 +254,8 @@ failed(struct intake *in, struct batch *b, const struct write_failure *why)
 		backlog_done(in->backlog, b, why);
 	else if (b->n == 0)
 		batch_free(b);
+	else if (b->n < n)
+		retries_put_back(&in->retries, b);	/* the fault may have been another's */
 	else if (!retries_take(&in->retries, b, why))
 		refused(in, b, why);
 }
