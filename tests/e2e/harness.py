@@ -432,7 +432,11 @@ class Daemon:
         return self.metrics()["touchlog_spool_events"]
 
     def wait_drained(self, deadline_s=DEADLINE_S):
-        until(lambda: self.spooled() == 0, "the spool is empty", deadline_s)
+        """Until the spool is empty, and open: before that nobody knows what is in it."""
+        def is_drained():
+            m = self.metrics()
+            return m["touchlog_spool_takes"] == 1 and m["touchlog_spool_events"] == 0
+        until(is_drained, "the spool is empty", deadline_s)
 
     def connect(self, listener="public", timeout_s=DEADLINE_S):
         """A plain socket."""

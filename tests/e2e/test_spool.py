@@ -402,15 +402,21 @@ def test_events_that_come_in_beside_a_drain_are_logged_without_waiting_for_it(mo
         lines(d, "web", [{"external_id": f"old-{i}"} for i in range(n, n + 1000)])
     mortal.start()
     until(lambda: d.post("web", {"external_id": "first"}).status == 200, "it is back")
-    took_s = []
-    while d.spooled() > 0:
+    beside, alone = [], []
+
+    def log_one(took_s, name):
         start = time.monotonic()
-        a = d.post("web", {"external_id": f"live-{len(took_s)}"})
+        a = d.post("web", {"external_id": f"{name}-{len(took_s)}"})
         took_s.append(time.monotonic() - start)
         assert a.status == 200 and a.json()["status"] == "logged", a
-    assert len(took_s) > 10, "there was no drain to be beside"
-    assert statistics.median(took_s) < 0.19, took_s
-    assert mortal_database.one("SELECT count(*) FROM touchlog.interaction") == 4001 + len(took_s)
+
+    while d.spooled() > 0:
+        log_one(beside, "beside")
+    while len(alone) < 10:
+        log_one(alone, "alone")
+    assert len(beside) > 10, "there was no drain to be beside"
+    assert statistics.median(beside) < statistics.median(alone) + 0.08, (beside, alone)
+    assert mortal_database.one("SELECT count(*) FROM touchlog.interaction") == 4001 + len(beside) + len(alone)
 
 
 # ---- what is told ----
@@ -439,15 +445,20 @@ def test_events_of_a_source_that_was_removed_leave_the_spool_too(mortal, mortal_
     assert not [k for k in d.metrics() if 'source="shop"' in k]
 
 
-def test_the_command_line_knows_what_was_spooled(mortal, mortal_database, daemon, spooling):
-    d = daemon(spooling(), database=mortal_database)
+def test_the_command_line_knows_what_was_spooled(mortal, mortal_database, daemon, spooling, tmp_path):
+    code = {"code": {"type": "webhook", "preset": "github", "secret": "plain:x"}}
+    d = daemon({**spooling(), "sources": {**SOURCES, **code}}, database=mortal_database)
     mortal.stop()
     i = is_spooled(d.post("web", {"external_id": "asked"}))
     done = d.touchlog("trace", i)
     assert done.returncode == 0 and "event 0: spooled" in done.stdout, done
     assert json.loads(d.touchlog("source", "show", "web", "--json").stdout)["spooled"] == 1
     assert "SPOOLED" in d.touchlog("source", "list").stdout
-    done = d.touchlog("inject", "cti", "--to", f"http://127.0.0.1:{d.ports['public']}/in/shop", "--secret", "plain:x", "--preset-dir", harness.PRESETS, "/dev/null")
+    document = tmp_path / "push.json"
+    document.write_text(json.dumps({"action": "opened", "issue": {"title": "Help", "user": {"login": "ann"}, "updated_at": "2026-10-18T03:20:05Z"}}))
+    done = d.touchlog("inject", "github", str(document), "--to", f"http://127.0.0.1:{d.ports['public']}/in/code", "--secret", "plain:x",
+                      "-H", "X-GitHub-Event: issues", "-H", "X-GitHub-Delivery: d-1", "--preset-dir", harness.PRESETS)
+    assert done.returncode == 0 and done.stdout.startswith("202 ") and '"spooled":1' in done.stdout, done
     mortal.start()
     d.wait_drained()
     assert f"logged as {i}" in d.touchlog("trace", "web", "asked").stdout
