@@ -3,6 +3,7 @@
 #include "base/conf.h"
 
 #include <libgen.h>
+#include <stdlib.h>
 
 #include "base/conf_internal.h"
 
@@ -212,6 +213,16 @@ conf_folder_of(struct conf *c, const struct conf_node *n)
 	return copy.p != NULL ? dirname(p.out) : NULL;
 }
 
+/* systemd 252 gives credentials to ExecStart= only, so that ExecReload= could not check a
+ * file that names one; nor could a person. */
+static bool
+is_out_of_reach(const struct conf_walk *w, struct str spec)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+
+	return w->c->is_check && (dir == NULL || *dir == '\0') && str_starts(spec, STR("cred:"));
+}
+
 static bool
 read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 {
@@ -220,6 +231,13 @@ read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 	if (!conf_want_text(w, n, "file:PATH, env:NAME, cred:NAME, or a list of them"))
 		return false;
 	if (w->c->skips_secrets) {
+		*ret = STR("(this secret was not read)");
+		return true;
+	}
+	if (is_out_of_reach(w, n->text)) {
+		conf_warn(w->c, n, "%.*s: %.*s: not checked: the service alone has its credentials",
+		    STR_ARG(buf_str(&w->path)), CONF_SHOWN(n->text));
+		w->c->lacks_secret = true;
 		*ret = STR("(this secret was not read)");
 		return true;
 	}

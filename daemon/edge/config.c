@@ -13,7 +13,7 @@
 #include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
-#include "io/http_server.h"
+#include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
 #include "model/zone.h"
@@ -194,8 +194,9 @@ static void
 check_listener(struct config *c, const struct conf_named *named)
 {
 	const struct listener_conf *l = named->common;
+	struct listen_address address;
 
-	if (l->address.p != NULL && !http_is_address(l->address.p))
+	if (l->address.p != NULL && !listen_address_read(l->address.p, &address))
 		conf_complain(c->conf, conf_find(named->node, "address"), "listeners.%.*s.address: "
 		    "a numeric address and a port are wanted, such as 127.0.0.1:8080, "
 		    "0.0.0.0:8080 (all) or [::]:8080 (all, IPv6 too)", STR_ARG(named->name));
@@ -391,6 +392,12 @@ struct config *
 config_load_without_secrets(const char *path)
 {
 	return load(path, conf_load_without_secrets);
+}
+
+struct config *
+config_load_to_check(const char *path)
+{
+	return load(path, conf_load_to_check);
 }
 
 void

@@ -55,6 +55,8 @@ extern const struct conf_key config_keys[];
 TL_MUST struct config	*config_load(const char *path);
 /* The same without the secrets, for the command line: it proves nothing to anybody. */
 TL_MUST struct config	*config_load_without_secrets(const char *path);
+/* For `touchlogd -t`: see conf_load_to_check(). */
+TL_MUST struct config	*config_load_to_check(const char *path);
 void			 config_free(struct config *c);	/* accepts NULL */
 /* Errors and warnings, a line each, on stderr. */
 void			 config_print(const struct config *c);

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/metric.h"
@@ -18,7 +19,9 @@
 #include "edge/config.h"
 #include "edge/ops_pages.h"
 #include "io/http_server.h"
+#include "io/listen_address.h"
 #include "io/loop.h"
+#include "io/passed_sockets.h"
 
 enum {
 	HEAD_MAX_BYTES	 = 16 * 1024,
@@ -143,35 +146,63 @@ static const struct http_server_ops server_ops = {
 
 /* ---- life ---- */
 
-static bool
-open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
-    struct err *err)
+/* The address is that of the socket, which need not be the configured one. */
+static void
+tell_listening(const struct listener *l, const char *configured, bool is_passed)
 {
-	const struct listener_conf *c = named->common;
-	const struct http_limits limits = {
+	struct listen_address a, wanted;
+	char text[LISTEN_ADDRESS_SIZE];
+
+	http_server_address(l->server, &a);
+	listen_address_text(&a, text);
+	log_info("listening", F_TEXT("listener", l->name), F_TEXT("address", text),
+	    F_NUM("port", listen_address_port(&a)),
+	    F_TEXT(is_passed ? "socket" : NULL, "passed"));
+	if (is_passed && listen_address_read(configured, &wanted) &&
+	    listen_address_port(&wanted) != 0 && !listen_address_eq(&a, &wanted))
+		log_warn("socket_elsewhere", F_TEXT("listener", l->name), F_TEXT("address", text),
+		    F_TEXT("configured", configured), F_TEXT("hint", "the socket unit decides: "
+		    "write its ListenStream= here too"));
+}
+
+static struct http_limits
+limits_of(const struct listener_conf *c)
+{
+	return (struct http_limits){
 		.parse = { HEAD_MAX_BYTES, BODY_MAX_BYTES },
 		.request_ms = (unsigned)c->request_ms, .idle_ms = (unsigned)c->idle_ms,
 		.bodies_bytes = (size_t)c->max_bodies, .output_bytes = OUTPUT_BYTES,
 		.connections = (unsigned)c->max_connections,
 		.per_address = (unsigned)c->max_per_address,
 	};
+}
+
+static bool
+open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
+    struct passed_sockets *passed, struct err *err)
+{
+	const struct listener_conf *c = named->common;
+	const struct http_limits limits = limits_of(c);
+	struct http_listen at = { .address = c->address.p };
 
 	l->name = strndup(named->name.p, named->name.n);
 	if (l->name == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	l->serve = c->serve;
-	l->server = http_server_new(loop_base(loop), c->address.p, NULL, &limits, &server_ops, l,
-	    err);
-	if (l->server == NULL)
+	at.take_fd = passed_sockets_take(passed, l->name, c->address.p);
+	l->server = http_server_new(loop_base(loop), &at, &limits, &server_ops, l, err);
+	if (l->server == NULL) {
+		if (at.take_fd != -1)
+			(void)close(at.take_fd);
 		return err_in(err, "listener=%s", l->name);
-	log_info("listening", F_TEXT("listener", l->name), F_STR("address", c->address),
-	    F_NUM("port", http_server_port(l->server)));
+	}
+	tell_listening(l, at.address, at.take_fd != -1);
 	return true;
 }
 
 struct listeners *
-listeners_new(struct loop *loop, const struct config *c, struct channel_host *host,
-    struct intake *intake, struct err *err)
+listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *passed,
+    struct channel_host *host, struct intake *intake, struct err *err)
 {
 	struct listeners *ls = calloc(1, sizeof(*ls) + c->listeners.n * sizeof(ls->v[0]));
 
@@ -184,7 +215,7 @@ listeners_new(struct loop *loop, const struct config *c, struct channel_host *ho
 	for (size_t i = 0; i < c->listeners.n; i++) {
 		ls->v[i].all = ls;
 		ls->n++;
-		if (!open_listener(loop, &ls->v[i], &c->listeners.v[i], err)) {
+		if (!open_listener(loop, &ls->v[i], &c->listeners.v[i], passed, err)) {
 			listeners_free(ls);
 			return NULL;
 		}

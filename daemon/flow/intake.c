@@ -612,6 +612,15 @@ intake_is_ready(const struct intake *in, const char **ret_why)
 }
 
 bool
+intake_makes_progress(const struct intake *in)
+{
+	for (size_t i = 0; i < nwriters(in); i++)
+		if (writer_hangs(in->writers[i]))
+			return false;
+	return true;
+}
+
+bool
 intake_is_empty(const struct intake *in)
 {
 	return in->bytes == 0;

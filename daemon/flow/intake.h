@@ -54,6 +54,9 @@ TL_MUST bool intake_park(struct intake *in, struct source_queue *q, const struct
 
 /* Events can be acknowledged now; else *ret_why says why not (static until the next call). */
 bool	 intake_is_ready(const struct intake *in, const char **ret_why);
+/* No writer that is connected hangs in the middle of its work.  A database that is away is
+ * no lack of progress. */
+bool	 intake_makes_progress(const struct intake *in);
 /* Nothing waits or is in flight. */
 bool	 intake_is_empty(const struct intake *in);
 /* Fires every receipt that is held: FATE_UNAVAILABLE.  For the end of the program. */

@@ -37,6 +37,10 @@ enum {
 	READ_AHEAD_BYTES = 16 * 1024,
 	PROBE_MS	 = 1000,
 	LINGER_MS	 = 2000,	/* for the client to read why we close */
+	/* While draining: for the first request of a connection, which is on its way, and
+	 * for the next one of who asks all the time. */
+	DRAIN_FIRST_MS	 = 1000,
+	DRAIN_NEXT_MS	 = 200,
 };
 
 /* The order matters: up to CONN_READING a next request is wanted, from
@@ -64,6 +68,7 @@ struct conn {
 	enum conn_state		 timer_for;	/* the state the timer was set in */
 	size_t			 out_seen;	/* output bytes when the timer was set */
 	size_t			 body_bytes;	/* our part of host->bodies_bytes */
+	bool			 has_asked;	/* brought a request before */
 	bool			 is_ready;
 	bool			 is_advancing;	/* advance() is on the stack */
 	bool			 is_paused;	/* not reading: the read-ahead is full */
@@ -210,6 +215,15 @@ conn_lost(struct conn *c)
 
 /* ---- timers ---- */
 
+/* Closing a connection at once would cut off the request that is on its way. */
+static unsigned
+idle_ms(const struct conn *c)
+{
+	if (!c->host->is_draining || out_bytes(c) > 0)
+		return c->host->limits.idle_ms;
+	return c->has_asked ? DRAIN_NEXT_MS : DRAIN_FIRST_MS;
+}
+
 /* A request's deadline is set once and not moved by its later bytes: only a new
  * state, or idling again, starts the clock anew. */
 static void
@@ -217,7 +231,7 @@ set_timer(struct conn *c)
 {
 	const struct http_limits *l = &c->host->limits;
 	const unsigned ms[CONN_NSTATES] = {
-		[CONN_IDLE]	= l->idle_ms,
+		[CONN_IDLE]	= idle_ms(c),
 		[CONN_READING]	= l->request_ms,
 		[CONN_HANDLING]	= PROBE_MS,
 		[CONN_CLOSING]	= l->idle_ms,
@@ -424,6 +438,7 @@ hand_over(struct conn *c)
 	memcpy(req->address, c->address, sizeof(req->address));
 	c->req = req;
 	c->state = CONN_HANDLING;
+	c->has_asked = true;
 	c->timer_for = CONN_DEAD;	/* the next request gets its own deadline */
 	h->counts.requests++;
 	h->ops->request(h->owner, req);
@@ -466,8 +481,7 @@ settle(struct conn *c)
 			make_ready(c);
 		else if (in_bytes(c) == 0 && c->is_eof && c->state == CONN_READING)
 			refuse(c, 400, "the request ends too early");
-		else if (in_bytes(c) == 0 && (c->is_eof ||
-		    (c->host->is_draining && c->state == CONN_IDLE)))
+		else if (in_bytes(c) == 0 && c->is_eof)
 			c->state = CONN_CLOSING;
 		else if (http_parse_take_continue(&c->parse))
 			(void)evbuffer_add(bufferevent_get_output(c->bev),
@@ -531,6 +545,8 @@ on_sent(struct bufferevent *bev, void *arg)
 		set_timer(c);
 	} else if (c->state <= CONN_READING && in_bytes(c) > 0)
 		advance(c);
+	else if (c->state == CONN_IDLE && c->host->is_draining)
+		restart_timer(c);
 }
 
 static void
@@ -556,10 +572,14 @@ on_event(struct bufferevent *bev, short what, void *arg)
 static void
 time_idle(struct conn *c)
 {
-	if (out_bytes(c) < c->out_seen)
+	if (out_bytes(c) < c->out_seen) {
 		restart_timer(c);	/* slow, but it is reading our answer */
-	else
+	} else if (c->state == CONN_IDLE && c->host->is_draining && out_bytes(c) == 0) {
+		c->state = CONN_CLOSING;
+		settle(c);
+	} else {
 		conn_lost(c);
+	}
 }
 
 static void
@@ -705,7 +725,7 @@ host_drain(struct http_host *h)
 	h->is_draining = true;
 	TAILQ_FOREACH(c, &h->open, in_list)
 		if (c->state == CONN_IDLE)
-			make_ready(c);
+			restart_timer(c);
 }
 
 const char *
