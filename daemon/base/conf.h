@@ -94,6 +94,8 @@ struct conf_key {
 	/* TREE: a list of maps of these same keys.  Where a base gives it, what the entry
 	 * itself says is merged into each of them as it is into the base. */
 	bool				 is_parts;
+	/* SECRETS: everybody may know it; no warning that they can. */
+	bool				 is_public;
 	const char			*help;		/* full sentences */
 };
 

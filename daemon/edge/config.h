@@ -18,8 +18,17 @@ struct database_conf {
 
 enum listener_role { SERVE_INGEST = 1, SERVE_OPS = 2 };	/* bits of listener_conf.serve */
 
+struct ssl_ctx_st;
+
+struct tls_conf {
+	struct conf_texts	 certificate, key;	/* PEM; one each.  None: no TLS */
+	int			 min_version;		/* enum tls_version */
+	struct ssl_ctx_st	*context;		/* the configuration's; NULL: no TLS */
+};
+
 struct listener_conf {
 	struct str	 address;
+	struct tls_conf	 tls;
 	unsigned	 serve;			/* enum listener_role */
 	int64_t		 max_connections;
 	int64_t		 max_per_address;

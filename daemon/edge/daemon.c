@@ -83,6 +83,7 @@ use_config(struct daemon *d, struct config *c, struct err *err)
 		log_error("reload_failed", F_ERR(err));
 		return false;
 	}
+	listeners_use(d->listeners, c);
 	return true;
 }
 
@@ -94,6 +95,8 @@ is_good(const struct config *c, struct err *err)
 		return err_set(err, ERR_RETRY, "out of memory");
 	for (size_t i = 0; i < conf_errors(c->conf); i++)
 		log_error("config_error", F_TEXT("error", conf_error_text(c->conf, i)));
+	for (size_t i = 0; i < conf_warnings(c->conf); i++)
+		log_warn("config_warning", F_TEXT("warning", conf_warning_text(c->conf, i)));
 	return conf_errors(c->conf) == 0 ||
 	    err_set(err, ERR_CONFIG, "%s", conf_error_text(c->conf, 0));
 }

@@ -22,6 +22,7 @@
 #include "io/listen_address.h"
 #include "io/loop.h"
 #include "io/passed_sockets.h"
+#include "io/tls_context.h"
 
 enum {
 	HEAD_MAX_BYTES	 = 16 * 1024,
@@ -35,6 +36,7 @@ struct listener {
 	struct http_server	*server;	/* ours */
 	char			*name;		/* ours */
 	unsigned		 serve;		/* enum listener_role */
+	int64_t			 tls_until_s;	/* its certificate's end; 0: it speaks no TLS */
 };
 
 struct listeners {
@@ -157,6 +159,7 @@ tell_listening(const struct listener *l, const char *configured, bool is_passed)
 	listen_address_text(&a, text);
 	log_info("listening", F_TEXT("listener", l->name), F_TEXT("address", text),
 	    F_NUM("port", listen_address_port(&a)),
+	    F_TEXT(l->tls_until_s != 0 ? "tls" : NULL, "yes"),
 	    F_TEXT(is_passed ? "socket" : NULL, "passed"));
 	if (is_passed && listen_address_read(configured, &wanted) &&
 	    listen_address_port(&wanted) != 0 && !listen_address_eq(&a, &wanted))
@@ -177,18 +180,25 @@ limits_of(const struct listener_conf *c)
 	};
 }
 
+static void
+use_certificate(struct listener *l, const struct listener_conf *c)
+{
+	l->tls_until_s = c->tls.context != NULL ? tls_context_valid_until_s(c->tls.context) : 0;
+}
+
 static bool
 open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
     struct passed_sockets *passed, struct err *err)
 {
 	const struct listener_conf *c = named->common;
 	const struct http_limits limits = limits_of(c);
-	struct http_listen at = { .address = c->address.p };
+	struct http_listen at = { .address = c->address.p, .tls = c->tls.context };
 
 	l->name = strndup(named->name.p, named->name.n);
 	if (l->name == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	l->serve = c->serve;
+	use_certificate(l, c);
 	at.take_fd = passed_sockets_take(passed, l->name, c->address.p);
 	l->server = http_server_new(loop_base(loop), &at, &limits, &server_ops, l, err);
 	if (l->server == NULL) {
@@ -223,6 +233,29 @@ listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *
 	return ls;
 }
 
+static const struct listener_conf *
+conf_of(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->listeners.n; i++)
+		if (str_eq(c->listeners.v[i].name, str_of(name)))
+			return c->listeners.v[i].common;
+	return NULL;
+}
+
+void
+listeners_use(struct listeners *ls, const struct config *c)
+{
+	for (size_t i = 0; i < ls->n; i++) {
+		struct listener *l = &ls->v[i];
+		const struct listener_conf *conf = conf_of(c, l->name);
+
+		if (conf == NULL)
+			continue;	/* a restart takes it away */
+		use_certificate(l, conf);
+		http_server_set_tls(l->server, conf->tls.context);
+	}
+}
+
 void
 listeners_free(struct listeners *ls)
 {
@@ -252,9 +285,23 @@ listeners_are_closed(const struct listeners *ls)
 }
 
 static void
+measure_tls(const struct listener *l, const struct http_counts *n)
+{
+	if (l->tls_until_s == 0 && n->handshakes == 0)
+		return;
+	metric_set(metric_get(METRIC_TLS_EXPIRY, l->name, NULL), (double)l->tls_until_s);
+	metric_set(metric_get(METRIC_TLS_HANDSHAKES, l->name, NULL), (double)n->handshakes);
+	for (enum tls_failure why = 0; why < TLS_NFAILURES; why++)
+		metric_set(metric_get(METRIC_TLS_FAILURES, l->name, tls_failure_name(why)),
+		    (double)n->handshake_failures[why]);
+}
+
+static void
 measure_one(const struct listener *l)
 {
 	const struct http_counts *n = http_server_counts(l->server);
+
+	measure_tls(l, n);
 
 	metric_set(metric_get(METRIC_HTTP_CONNECTIONS, l->name, NULL), n->open);
 	metric_set(metric_get(METRIC_HTTP_ACCEPTED, l->name, NULL), (double)n->accepted);

@@ -11,6 +11,7 @@
  *    as readable and writable only).
  *  - A request is parsed only while the output is below its mark: whoever sends
  *    and does not read costs one read-ahead and one mark of memory.
+ *  - TLS is a bufferevent of another kind and one more state in the beginning.
  *  - Every state has a timer; see on_timer[].
  *  - Nothing is freed inside a callback: conn_close() moves to host->dead.
  */
@@ -30,6 +31,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "base/log.h"
+#include "io/http_answer.h"
 #include "io/peer_table.h"
 
 enum {
@@ -41,6 +44,7 @@ enum {
 	 * for the next one of who asks all the time. */
 	DRAIN_FIRST_MS	 = 1000,
 	DRAIN_NEXT_MS	 = 200,
+	HANDSHAKE_LOG_EVERY_S = 10,
 };
 
 /* The order matters: up to CONN_READING a next request is wanted, from
@@ -48,6 +52,7 @@ enum {
 enum conn_state {
 	CONN_IDLE,		/* no byte of the next request yet */
 	CONN_READING,		/* part of a request */
+	CONN_HANDSHAKE,		/* of TLS: no request yet */
 	CONN_HANDLING,		/* the owner has it */
 	CONN_CLOSING,		/* the last answer is being sent */
 	CONN_LINGER,		/* sent; waiting for the client to close */
@@ -83,17 +88,6 @@ struct http_request {
 	struct uuid		 id;
 	void			*priv;		/* the owner's */
 	char			 address[INET6_ADDRSTRLEN];
-};
-
-struct answer {
-	int				 status;
-	struct uuid			 id;
-	const struct http_header	*type;		/* ended by a NULL name; or NULL */
-	const struct http_header	*headers;	/* likewise */
-	struct str			 body;
-	uint8_t				 minor;
-	bool				 is_head;
-	bool				 keep_alive;
 };
 
 static size_t
@@ -224,6 +218,14 @@ idle_ms(const struct conn *c)
 	return c->has_asked ? DRAIN_NEXT_MS : DRAIN_FIRST_MS;
 }
 
+static unsigned
+handshake_ms(const struct conn *c)
+{
+	unsigned ms = c->host->limits.request_ms;
+
+	return c->host->is_draining && ms > DRAIN_FIRST_MS ? DRAIN_FIRST_MS : ms;
+}
+
 /* A request's deadline is set once and not moved by its later bytes: only a new
  * state, or idling again, starts the clock anew. */
 static void
@@ -233,6 +235,7 @@ set_timer(struct conn *c)
 	const unsigned ms[CONN_NSTATES] = {
 		[CONN_IDLE]	= idle_ms(c),
 		[CONN_READING]	= l->request_ms,
+		[CONN_HANDSHAKE] = handshake_ms(c),
 		[CONN_HANDLING]	= PROBE_MS,
 		[CONN_CLOSING]	= l->idle_ms,
 		[CONN_LINGER]	= LINGER_MS,
@@ -255,51 +258,11 @@ restart_timer(struct conn *c)
 
 /* ---- answers ---- */
 
-static bool
-are_sendable(const struct http_header *h)
-{
-	for (; h != NULL && h->name.p != NULL; h++)
-		if (!http_is_header_value(h->name) || !http_is_header_value(h->value))
-			return false;
-	return true;
-}
-
 static void
-put_headers(struct evbuffer *out, const struct http_header *h)
+put_answer(struct conn *c, const struct http_answer *a)
 {
-	for (; h != NULL && h->name.p != NULL; h++) {
-		(void)evbuffer_add(out, h->name.p, h->name.n);
-		(void)evbuffer_add(out, ": ", 2);
-		(void)evbuffer_add(out, h->value.p, h->value.n);
-		(void)evbuffer_add(out, "\r\n", 2);
-	}
-}
-
-/* One contiguous piece where it can be: one TLS record, one packet. */
-static void
-put_answer(struct conn *c, const struct answer *a)
-{
-	struct evbuffer *out = bufferevent_get_output(c->bev);
-	const char *connection = !a->keep_alive ? "Connection: close\r\n" :
-	    a->minor == 0 ? "Connection: keep-alive\r\n" : "";
-	bool has_body = a->status != 204 && a->status != 304;
-	char line[320], length[48] = "", id[UUID_TEXT_SIZE];
-	int n;
-
 	c->host->counts.responses[a->status]++;
-	uuid_text(a->id, id);
-	if (has_body)
-		(void)snprintf(length, sizeof(length), "Content-Length: %zu\r\n", a->body.n);
-	n = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n%s%s",
-	    a->status, http_status_text(a->status), host_date(c->host), id, length, connection);
-	if (has_body && !a->is_head && a->body.n < READ_AHEAD_BYTES)
-		(void)evbuffer_expand(out, (size_t)n + a->body.n + 256);
-	(void)evbuffer_add(out, line, (size_t)n);
-	put_headers(out, a->type);
-	put_headers(out, a->headers);
-	(void)evbuffer_add(out, "\r\n", 2);
-	if (has_body && !a->is_head)
-		(void)evbuffer_add(out, a->body.p, a->body.n);
+	http_answer_put(bufferevent_get_output(c->bev), a, host_date(c->host));
 }
 
 static const struct http_header problem_type[] = {
@@ -313,7 +276,7 @@ refuse_with(struct conn *c, enum http_refusal reason, int status, const char *wh
     const struct http_header *headers)
 {
 	char text[HTTP_PROBLEM_SIZE];
-	struct answer a = {
+	struct http_answer a = {
 		.status = status,
 		.id = uuid_v7(),
 		.type = problem_type,
@@ -323,7 +286,7 @@ refuse_with(struct conn *c, enum http_refusal reason, int status, const char *wh
 		.is_head = c->parse.msg.is_head,
 	};
 
-	assert(status >= 400 && status < HTTP_NSTATUSES && are_sendable(headers));
+	assert(status >= 400 && status < HTTP_NSTATUSES && http_headers_are_sendable(headers));
 	put_answer(c, &a);
 	c->is_clean = false;
 	c->state = CONN_CLOSING;
@@ -518,6 +481,49 @@ advance(struct conn *c)
 	settle(c);
 }
 
+/* ---- TLS ---- */
+
+/* A flood of them is not to become one of lines. */
+static void
+log_handshake(struct conn *c, enum tls_failure why, unsigned long error)
+{
+	char text[160] = "";
+	struct timeval now;
+
+	(void)event_base_gettimeofday_cached(c->host->base, &now);
+	if (now.tv_sec - c->host->handshake_logged_s < HANDSHAKE_LOG_EVERY_S)
+		return;
+	c->host->handshake_logged_s = now.tv_sec;
+	if (error != 0)
+		ERR_error_string_n(error, text, sizeof(text));
+	log_warn("tls_handshake_failed", F_TEXT("reason", tls_failure_name(why)),
+	    F_TEXT(error != 0 ? "error" : NULL, text));
+}
+
+static void
+fail_handshake(struct conn *c, enum tls_failure why, unsigned long error)
+{
+	c->host->counts.handshake_failures[why]++;
+	log_handshake(c, why, error);
+	conn_close(c);
+}
+
+static void
+end_handshake(struct conn *c)
+{
+	c->host->counts.handshakes++;
+	c->state = CONN_IDLE;
+	set_timer(c);
+}
+
+static void
+lose_handshake(struct conn *c)
+{
+	unsigned long error = bufferevent_get_openssl_error(c->bev);
+
+	fail_handshake(c, tls_failure_of(error), error);
+}
+
 /* ---- libevent's callbacks ---- */
 
 static void
@@ -528,7 +534,7 @@ on_readable(struct bufferevent *bev, void *arg)
 	(void)bev;
 	if (c->state >= CONN_CLOSING)
 		discard_input(c);
-	else if (c->state != CONN_HANDLING)
+	else if (c->state <= CONN_READING)
 		advance(c);
 	set_reading(c);
 }
@@ -555,8 +561,15 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)bev;
-	if (what & BEV_EVENT_CONNECTED)
-		return;		/* the TLS handshake is done */
+	if (what & BEV_EVENT_CONNECTED) {
+		end_handshake(c);
+		return;
+	}
+	if (c->state == CONN_HANDSHAKE) {
+		lose_handshake(c);
+		ERR_clear_error();
+		return;
+	}
 	if (!(what & BEV_EVENT_EOF)) {
 		ERR_clear_error();
 		conn_lost(c);
@@ -590,6 +603,12 @@ time_reading(struct conn *c)
 }
 
 static void
+time_handshake(struct conn *c)
+{
+	fail_handshake(c, TLS_TIMED_OUT, 0);
+}
+
+static void
 time_handling(struct conn *c)
 {
 	struct pollfd pfd = { .fd = bufferevent_getfd(c->bev), .events = POLLRDHUP };
@@ -603,6 +622,7 @@ time_handling(struct conn *c)
 static void (*const on_timer[CONN_NSTATES])(struct conn *) = {
 	[CONN_IDLE]	= time_idle,
 	[CONN_READING]	= time_reading,
+	[CONN_HANDSHAKE] = time_handshake,
 	[CONN_HANDLING]	= time_handling,
 	[CONN_CLOSING]	= time_idle,
 	[CONN_LINGER]	= conn_close,
@@ -675,6 +695,7 @@ conn_open(struct http_host *h, struct bufferevent *take_bev, struct peer *take_p
 		return false;
 	}
 	c->host = h;
+	c->state = bufferevent_openssl_get_ssl(take_bev) != NULL ? CONN_HANDSHAKE : CONN_IDLE;
 	c->bev = take_bev;
 	c->peer = take_peer;
 	c->timer_for = CONN_DEAD;
@@ -724,7 +745,7 @@ host_drain(struct http_host *h)
 
 	h->is_draining = true;
 	TAILQ_FOREACH(c, &h->open, in_list)
-		if (c->state == CONN_IDLE)
+		if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
 			restart_timer(c);
 }
 
@@ -759,7 +780,7 @@ request_free(struct http_request *req)
 }
 
 static void
-send_answer(struct conn *c, const struct http_request *req, struct answer *a)
+send_answer(struct conn *c, const struct http_request *req, struct http_answer *a)
 {
 	a->id = req->id;
 	a->minor = req->msg.minor;
@@ -774,7 +795,7 @@ send_answer(struct conn *c, const struct http_request *req, struct answer *a)
 }
 
 static void
-reply(struct http_request *take_req, struct answer *a)
+reply(struct http_request *take_req, struct http_answer *a)
 {
 	assert(a->status >= 200 && a->status < HTTP_NSTATUSES);
 	if (take_req->conn != NULL)
@@ -787,7 +808,7 @@ reply_problem(struct http_request *take_req, int status, const struct http_heade
     struct str detail)
 {
 	char text[HTTP_PROBLEM_SIZE];
-	struct answer a = {
+	struct http_answer a = {
 		.status = status,
 		.type = problem_type,
 		.headers = headers,
@@ -801,9 +822,9 @@ void
 http_reply(struct http_request *take_req, int status, const struct http_header *headers,
     const char *body, size_t len)
 {
-	struct answer a = { .status = status, .headers = headers, .body = { body, len } };
+	struct http_answer a = { .status = status, .headers = headers, .body = { body, len } };
 
-	if (are_sendable(headers))
+	if (http_headers_are_sendable(headers))
 		reply(take_req, &a);
 	else
 		reply_problem(take_req, 500, NULL, STR("the answer could not be sent"));
@@ -813,7 +834,7 @@ void
 http_reply_problem(struct http_request *take_req, int status,
     const struct http_header *headers, struct str detail)
 {
-	if (are_sendable(headers))
+	if (http_headers_are_sendable(headers))
 		reply_problem(take_req, status, headers, detail);
 	else
 		reply_problem(take_req, 500, NULL, STR("the answer could not be sent"));

@@ -31,6 +31,7 @@ struct http_host {
 	size_t				 bodies_bytes;	/* of the bodies being received */
 	struct event			*turn;	/* ours: serves ready, frees dead */
 	bool				 is_draining;
+	time_t				 handshake_logged_s;	/* last line about a failed one */
 	time_t				 date_at_s;
 	char				 date[HTTP_DATE_SIZE];	/* text of date_at_s */
 };

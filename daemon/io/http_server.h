@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "base/uuid.h"
 #include "io/http_parse.h"
+#include "io/tls_context.h"
 
 struct event_base;
 struct http_request;
@@ -23,7 +24,7 @@ struct ssl_ctx_st;
  * x (head + output_bytes + 32 kB + one answer), and TLS's 25 kB. */
 struct http_limits {
 	struct http_parse_limits parse;	/* head 414/431, body 413 */
-	unsigned	request_ms;	/* first byte to last byte of a request: 408 */
+	unsigned	request_ms;	/* first byte to last byte of a request: 408; a handshake */
 	unsigned	idle_ms;	/* without a request, or without reading our answer */
 	size_t		bodies_bytes;	/* of all bodies that are being received: 503 */
 	size_t		output_bytes;	/* above it no further request is looked at */
@@ -54,6 +55,8 @@ struct http_counts {
 	uint64_t	gone;		/* left while the owner had the request */
 	uint64_t	refused[HTTP_NREFUSALS];
 	uint64_t	responses[HTTP_NSTATUSES];	/* by status, refusals too */
+	uint64_t	handshakes;	/* of TLS, that were completed */
+	uint64_t	handshake_failures[TLS_NFAILURES];	/* closed without a word */
 	unsigned	open;		/* connections now */
 };
 
