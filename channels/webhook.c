@@ -248,13 +248,14 @@ admit(struct webhook *w, struct http_request *req, struct str rest, struct str t
 	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
 	struct signature_request sender = { .m = http_request_message(req),
 	    .body = http_request_body(req), .path_token = token, .now_us = clock_now_us() };
+	const struct url_peer peer = { http_request_peer(req), http_request_is_tls(req) };
 	const char *check;
 	struct buf url;
 	bool ok;
 
 	buf_init(&url, URL_MAX_BYTES);
 	if (signature_needs_url(w->signature) &&
-	    request_url(&rules, sender.m, http_request_peer(req), rest, &url))
+	    request_url(&rules, sender.m, peer, rest, &url))
 		sender.url = buf_str(&url);
 	ok = signature_verify(w->signature, &sender, &check);
 	if (!ok)
