@@ -29,7 +29,7 @@
 #include "model/normalise.h"
 
 enum {
-	DOCUMENT_MAX_DEPTH = 100,
+	PARKED_MAX_DEPTH = JSON_DEPTH_MAX,	/* it was let in once */
 	EVENTS_MAX = 10000,		/* of one request */
 	WRITTEN_MAX_TIMES = 32,		/* what items are written to, in bodies */
 	WRITTEN_MIN_BYTES = 1024 * 1024,
@@ -40,6 +40,7 @@ struct document {
 	struct json_object	*json;		/* ours; NULL with an error, or the value null */
 	struct map_items	 items;		/* ours; of a mapped one that was told */
 	bool			 is_read;	/* else it cannot be stored: its sender's to mend */
+	bool			 is_deep;	/* that is why */
 	bool			 is_told;	/* its items are known; else the map is to be mended */
 	struct err		 err;		/* of either */
 };
@@ -91,8 +92,10 @@ read_json(struct reading *r, struct document *d, struct body_refusal *why)
 	struct json_scan scan;
 
 	d->is_read = json_scan(d->bytes, &scan, &d->err) &&
-	    json_parse_scanned(d->bytes, &scan, DOCUMENT_MAX_DEPTH, &d->json, &d->err);
-	if (d->is_read || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
+	    json_parse_scanned(d->bytes, &scan, (size_t)channel_source(r->ch)->max_depth,
+	    &d->json, &d->err);
+	d->is_deep = scan.fault == JSON_DEEP;
+	if (d->is_read || d->is_deep || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
 		return true;
 	if (r->slices.is_plural)
 		(void)err_in(&d->err, "item %zu", (size_t)(d - r->docs));
@@ -174,7 +177,7 @@ fetch_values(struct reading *r, const struct http_request *req, struct body_refu
 static bool
 read_body(struct reading *r, const struct http_request *req, struct body_refusal *why)
 {
-	size_t max_bytes = (size_t)channel_source(r->ch)->max_body;
+	size_t max_bytes = (size_t)channel_source(r->ch)->max_inflated;
 
 	return body_open(&r->body, req, max_bytes, r->mapping != NULL, why) &&
 	    body_split(&r->body, &r->slices, why) && read_documents(r, why) &&
@@ -260,7 +263,7 @@ submit(struct reading *r, struct post *p, size_t n, struct document *d, size_t i
 	if (read_event(r, d, i, o, &arena, &draft, &event, &err))
 		post_submit(p, n, &event);
 	else if (r->mapping == NULL || err.kind != ERR_INPUT)
-		post_reject(p, n, &err);
+		post_reject(p, n, "content", &err);
 	else
 		park(r, p, n, &draft, o, &err);
 	arena_reset(&arena);
@@ -276,7 +279,7 @@ give_fate(struct reading *r, struct post *p, size_t n, struct document *d, size_
 	    .content_type = r->whole_type };
 
 	if (!d->is_read)
-		post_reject(p, n, &d->err);
+		post_reject(p, n, d->is_deep ? "depth" : "content", &d->err);
 	else if (r->mapping != NULL && !d->is_told)
 		park(r, p, n, &nothing, &o, &d->err);
 	else if (r->mapping != NULL && !map_items_takes(&d->items, i))
@@ -307,11 +310,15 @@ events_take(struct channel *ch, const struct mapping *mapping, struct http_reque
 {
 	struct reading r = { .ch = ch, .mapping = mapping };
 	struct body_refusal why;
+	int64_t wait_s;
 
-	if (!read_body(&r, take_req, &why))
+	if (!channel_within_rate_bytes(ch, http_request_body(take_req).n, &wait_s))
+		post_refuse_for_now(ch, take_req, "rate_bytes", wait_s,
+		    STR("more bytes than this source may send"));
+	else if (!read_body(&r, take_req, &why))
 		post_refuse(ch, take_req, why.status, why.check, NULL, str_of(why.detail));
-	else if (!channel_within_rate(ch, r.nevents))
-		post_refuse(ch, take_req, 429, "rate", NULL,
+	else if (!channel_within_rate(ch, r.nevents > 0 ? r.nevents : 1, &wait_s))
+		post_refuse_for_now(ch, take_req, "rate", wait_s,
 		    STR("more events than this source may send"));
 	else
 		submit_all(&r, take_req);
@@ -338,7 +345,7 @@ read_parked(struct reading *r, const struct parking *p, struct err *err)
 	if (!body_open_kept(&r->body, p->content_type, p->raw, r->mapping != NULL, &why) ||
 	    (body_is_form(&r->body) && !body_read_form(&r->body, &d->json, &why)))
 		return err_set(err, why.status == 503 ? ERR_RETRY : ERR_INPUT, "%s", why.detail);
-	if (!body_is_form(&r->body) && !json_parse(p->raw, DOCUMENT_MAX_DEPTH, &d->json, err))
+	if (!body_is_form(&r->body) && !json_parse(p->raw, PARKED_MAX_DEPTH, &d->json, err))
 		return false;
 	return r->mapping == NULL || need_values_restore(mapping_needs(r->mapping),
 	    p->content_type, &r->arena, &r->values, err);

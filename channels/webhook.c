@@ -248,13 +248,14 @@ admit(struct webhook *w, struct http_request *req, struct str rest, struct str t
 	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
 	struct signature_request sender = { .m = http_request_message(req),
 	    .body = http_request_body(req), .path_token = token, .now_us = clock_now_us() };
+	const struct url_peer peer = { http_request_peer(req), http_request_is_tls(req) };
 	const char *check;
 	struct buf url;
 	bool ok;
 
 	buf_init(&url, URL_MAX_BYTES);
 	if (signature_needs_url(w->signature) &&
-	    request_url(&rules, sender.m, http_request_peer(req), rest, &url))
+	    request_url(&rules, sender.m, peer, rest, &url))
 		sender.url = buf_str(&url);
 	ok = signature_verify(w->signature, &sender, &check);
 	if (!ok)
@@ -287,6 +288,27 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 		events_take(ch, w->conf->mapping, req);
 }
 
+/* Who is in debt is told before its body comes; who it is, is not known yet, so nothing is
+ * counted. */
+static bool
+webhook_head(struct channel *ch, const struct http_message *m, struct str rest,
+    struct http_verdict *verdict)
+{
+	static const struct http_header retry[] = {
+		{ STR("Retry-After"), STR("1") }, { STR_NONE, STR_NONE },
+	};
+	int64_t wait_s;
+
+	(void)m;
+	(void)rest;
+	if (channel_within_rate_bytes(ch, 0, &wait_s))
+		return true;
+	verdict->status = 429;
+	verdict->why = "more bytes than this source may send";
+	verdict->headers = retry;
+	return false;
+}
+
 static bool
 webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, struct err *err)
 {
@@ -303,6 +325,7 @@ const struct channel_ops channel_webhook = {
 	.is_public	= webhook_is_public,
 	.new		= webhook_new,
 	.free		= webhook_free,
+	.head		= webhook_head,
 	.request	= webhook_request,
 	.replay		= webhook_replay,
 };

@@ -10,15 +10,18 @@
 
 #include <libpq-fe.h>
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
-#include "io/http_server.h"
+#include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
+#include "io/tls_context.h"
 #include "model/zone.h"
 
-enum { MAX_TYPES = 32 };
+enum { MAX_TYPES = 32, EXPIRY_WARNING_DAYS = 14 };
 
 static const char *const payload_names[] = { "kept", "none", NULL };
 static const char *const identities_names[] = { "by_type", "strong", "weak", NULL };
@@ -44,27 +47,49 @@ static const struct conf_key database_keys[] = {
 	{ 0 },
 };
 
+static const char *const tls_version_names[] = { "1.2", "1.3", NULL };
+
+static const struct conf_key tls_keys[] = {
+	{ "certificate", CONF_SECRETS, offsetof(struct tls_conf, certificate), .required = true,
+	    .is_public = true, .reload = true,
+	    .help = "The certificate in PEM form, and behind it those of its chain: file:PATH or "
+	    "cred:NAME. A reload reads it again." },
+	{ "key", CONF_SECRETS, offsetof(struct tls_conf, key), .required = true, .reload = true,
+	    .help = "Its private key in PEM form, without a passphrase. Started as root, the daemon "
+	    "reads it before it becomes `user`, who has to be able to read it at a reload." },
+	{ "min_version", CONF_ENUM, offsetof(struct tls_conf, min_version), .reload = true,
+	    .choices = tls_version_names, .def = "1.2",
+	    .help = "The oldest version of TLS that is spoken." },
+	{ 0 },
+};
+
 static const struct conf_key listener_keys[] = {
 	{ "address", CONF_TEXT, offsetof(struct listener_conf, address), .required = true,
 	    .help = "ADDRESS:PORT, e.g. 127.0.0.1:8080 or [::]:8080; port 0 lets the kernel choose." },
 	{ "serve", CONF_FLAGS, offsetof(struct listener_conf, serve), .required = true,
 	    .choices = role_names,
 	    .help = "What it answers: ingest (/in/SOURCE), ops (/healthz /readyz /metrics /status)." },
+	{ "tls", CONF_BLOCK, offsetof(struct listener_conf, tls), .keys = tls_keys,
+	    .help = "Speaks HTTPS. A reload may add it, change it and take it away, for "
+	    "connections from then on." },
 	{ "max_connections", CONF_INT, offsetof(struct listener_conf, max_connections), .min = 1,
-	    .max = 1000000, .def = "10000", .help = "Open connections; one more is told 503." },
+	    .max = 1000000, .def = "10000", .reload = true, .help = "Open connections; one more is told 503." },
 	{ "max_per_address", CONF_INT, offsetof(struct listener_conf, max_per_address), .min = 1,
-	    .max = 1000000, .def = "10000",
+	    .max = 1000000, .def = "10000", .reload = true,
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
 	    "Behind a proxy they all come from one." },
+	{ "max_head", CONF_SIZE, offsetof(struct listener_conf, max_head), .min = 1024,
+	    .max = 1048576, .def = "16KiB", .reload = true,
+	    .help = "The largest request line and headers together: 414 or 431." },
 	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
 	    .max = 17179869184, .def = "256MiB",
 	    .help = "Memory for bodies that are being received; when it is used up, a further one "
 	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
-	    .max = 600000, .def = "30s",
-	    .help = "First to last byte of a request; slower ones get 408." },
+	    .max = 600000, .def = "30s", .reload = true,
+	    .help = "First to last byte of a request; slower ones get 408. A TLS handshake has as long." },
 	{ "idle_timeout", CONF_MS, offsetof(struct listener_conf, idle_ms), .min = 100,
-	    .max = 3600000, .def = "75s", .help = "A connection without a request is closed." },
+	    .max = 3600000, .def = "75s", .reload = true, .help = "A connection without a request is closed." },
 	{ 0 },
 };
 
@@ -111,9 +136,22 @@ static const struct conf_key source_keys[] = {
 	    .max = 315360000000000, .reload = true, .def = "400d",
 	    .help = "How long a retried event is known." },
 	{ "rate", CONF_INT, OF_SOURCE(rate), .min = 0, .max = 10000000, .def = "0",
-	    .reload = true, .help = "Events a second; more are told 429. 0: any." },
+	    .reload = true, .help = "Events a second, a request being one at least; more are told "
+	    "429. 0: any. One second's worth may come at once." },
+	{ "rate_bytes", CONF_SIZE, OF_SOURCE(rate_bytes), .min = 0, .max = 17179869184,
+	    .def = "0", .reload = true, .help = "Bytes of bodies a second, as they come over the "
+	    "wire; more are told 429. 0: any." },
 	{ "max_body", CONF_SIZE, OF_SOURCE(max_body), .min = 1024, .max = 268435456,
-	    .def = "1MiB", .reload = true, .help = "The largest body, also when unpacked: 413." },
+	    .def = "1MiB", .reload = true, .help = "The largest body: 413." },
+	{ "max_inflated", CONF_SIZE, OF_SOURCE(max_inflated), .min = 1024, .max = 268435456,
+	    .reload = true, .help = "The largest body when unpacked (gzip, deflate): 413. Default: "
+	    "max_body." },
+	{ "max_depth", CONF_INT, OF_SOURCE(max_depth), .min = 1, .max = JSON_DEPTH_MAX,
+	    .def = "100", .reload = true,
+	    .help = "How deep lists and maps of a document may be nested: 422." },
+	{ "max_in_flight", CONF_INT, OF_SOURCE(max_in_flight), .min = 1, .max = 10000000,
+	    .def = "100000", .reload = true, .help = "Events that may wait for their answer at "
+	    "once; more are told 429. One request alone may bring more." },
 	{ "paused", CONF_BOOL, OF_SOURCE(paused), .def = "no", .reload = true,
 	    .help = "Answers 503, so that senders keep their events." },
 	{ "public_url", CONF_TEXT, OF_SOURCE(own_public_url), .reload = true,
@@ -148,7 +186,8 @@ const struct conf_key config_keys[] = {
 	    .help = "Kinds of identity that prove who somebody is, from a strong source." },
 	{ "public_url", CONF_TEXT, OF_CONFIG(public_url), .reload = true,
 	    .help = "What senders put in front of /in/NAME, such as https://log.example.com. Some "
-	    "sign it. Without it, what trusted_proxies say, else http and the request's Host." },
+	    "sign it. Without it, what trusted_proxies say, else http (or https, where the listener "
+	    "speaks TLS) and the request's Host." },
 	{ "trusted_proxies", CONF_TEXTS, OF_CONFIG(proxies), .reload = true,
 	    .help = "Addresses and networks (10.0.0.0/8, ::1) of the proxies in front of the "
 	    "listeners: their X-Forwarded-Proto and X-Forwarded-Host are believed." },
@@ -206,15 +245,82 @@ check_conninfo(struct config *c, const char *key, struct str text)
 	PQconninfoFree(options);
 }
 
+/* "file:/etc/x.pem", where it stands as one text; what is wrong with it is told with it. */
+static struct str
+spec_of(const struct conf_node *n)
+{
+	const struct conf_node *one = conf_is_list(n) && conf_count(n) == 1 ? conf_item(n, 0) : n;
+	struct str spec = conf_text(one);
+
+	return str_starts(spec, STR("plain:")) ? STR("plain:") : spec;
+}
+
+static void
+complain_tls(struct config *c, const struct conf_named *named, const char *key, const char *why)
+{
+	const struct conf_node *at = conf_find(conf_find(named->node, "tls"), key);
+
+	conf_complain(c->conf, at, "listeners.%.*s.tls.%s: %.*s: %s", STR_ARG(named->name), key,
+	    STR_ARG(spec_of(at)), why);
+}
+
+static void
+warn_of_validity(struct config *c, const struct conf_named *named, const struct tls_conf *tls)
+{
+	const struct conf_node *at = conf_find(conf_find(named->node, "tls"), "certificate");
+	int64_t now_s = clock_now_us() / 1000000, until_s = tls_context_valid_until_s(tls->context);
+	int64_t days = (until_s - now_s) / 86400;
+
+	if (tls_context_valid_from_s(tls->context) > now_s)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it is not valid yet: "
+		    "clients will refuse it", STR_ARG(named->name));
+	if (until_s <= now_s)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it has expired: clients "
+		    "refuse it", STR_ARG(named->name));
+	else if (days < EXPIRY_WARNING_DAYS)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it expires in %lld days: "
+		    "renew it", STR_ARG(named->name), (long long)days);
+}
+
+static void
+free_tls(void *arg)
+{
+	tls_context_free(arg);
+}
+
+static void
+check_tls(struct config *c, const struct conf_named *named, struct tls_conf *tls)
+{
+	enum tls_part part;
+	struct err err;
+
+	if (tls->certificate.n == 0 || tls->key.n == 0 || !conf_has_secrets(c->conf))
+		return;		/* no TLS, or complained about already, or nothing to look at */
+	if (tls->certificate.n > 1 || tls->key.n > 1) {
+		complain_tls(c, named, tls->key.n > 1 ? "key" : "certificate", "one is wanted");
+		return;
+	}
+	tls->context = tls_context_new(tls->certificate.v[0], tls->key.v[0],
+	    (enum tls_version)tls->min_version, &part, &err);
+	if (tls->context == NULL)
+		complain_tls(c, named, part == TLS_OF_KEY ? "key" : "certificate", err.text);
+	else if (!conf_defer(c->conf, free_tls, tls->context))
+		free_tls(tls->context);
+	else
+		warn_of_validity(c, named, tls);
+}
+
 static void
 check_listener(struct config *c, const struct conf_named *named)
 {
-	const struct listener_conf *l = named->common;
+	struct listener_conf *l = named->common;
+	struct listen_address address;
 
-	if (l->address.p != NULL && !http_is_address(l->address.p))
+	if (l->address.p != NULL && !listen_address_read(l->address.p, &address))
 		conf_complain(c->conf, conf_find(named->node, "address"), "listeners.%.*s.address: "
 		    "a numeric address and a port are wanted, such as 127.0.0.1:8080, "
 		    "0.0.0.0:8080 (all) or [::]:8080 (all, IPv6 too)", STR_ARG(named->name));
+	check_tls(c, named, &l->tls);
 }
 
 static void
@@ -298,6 +404,8 @@ complete_source(struct config *c, struct conf_named *named, const struct channel
 		s->direction = -1;
 	s->name = named->name;
 	s->preset = named->base;
+	if (s->max_inflated == 0)
+		s->max_inflated = s->max_body;
 	s->key_name = s->was.n > 0 ? s->was.v[0] : named->name;
 	s->proxies = c->proxy_set;
 	s->public_url = check_public_url(c, named->node, s->own_public_url);
@@ -422,6 +530,12 @@ struct config *
 config_load_without_secrets(const char *path)
 {
 	return load(path, conf_load_without_secrets);
+}
+
+struct config *
+config_load_to_check(const char *path)
+{
+	return load(path, conf_load_to_check);
 }
 
 void
