@@ -614,10 +614,17 @@ intake_is_ready(const struct intake *in, const char **ret_why)
 bool
 intake_makes_progress(const struct intake *in)
 {
-	for (size_t i = 0; i < nwriters(in); i++)
-		if (writer_hangs(in->writers[i]))
+	size_t nup = 0, nhang = 0;
+
+	for (size_t i = 0; i < nwriters(in); i++) {
+		int64_t ms = writer_step_ms(in->writers[i]);
+
+		if (ms > WRITER_STALL_MS + WRITER_STALL_MS / 2)
 			return false;
-	return true;
+		nup += writer_is_up(in->writers[i]);
+		nhang += ms > WRITER_STALL_MS / 2;
+	}
+	return nup == 0 || nhang < nup;
 }
 
 bool

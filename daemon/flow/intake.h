@@ -54,8 +54,9 @@ TL_MUST bool intake_park(struct intake *in, struct source_queue *q, const struct
 
 /* Events can be acknowledged now; else *ret_why says why not (static until the next call). */
 bool	 intake_is_ready(const struct intake *in, const char **ret_why);
-/* No writer that is connected hangs in the middle of its work.  A database that is away is
- * no lack of progress. */
+/* For who watches over us.  False while all writers that are connected hang in the middle of
+ * their work, which by themselves they do not for long, and when one does not give up a
+ * server as it should.  A database that is away is no lack of progress. */
 bool	 intake_makes_progress(const struct intake *in);
 /* Nothing waits or is in flight. */
 bool	 intake_is_empty(const struct intake *in);
