@@ -149,13 +149,13 @@ conf_defer(struct conf *c, void (*fn)(void *arg), void *arg)
 }
 
 static struct conf *
-load(const char *path, const struct conf_key *keys, void *out, bool skips_secrets)
+load(const char *path, const struct conf_key *keys, void *out, const struct conf *mode)
 {
 	struct conf *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	c->skips_secrets = skips_secrets;
+	*c = *mode;
 	c->files_end = &c->files;
 	c->path = conf_copy(c, str_of(path)).p;
 	if (c->path != NULL)
@@ -172,25 +172,31 @@ load(const char *path, const struct conf_key *keys, void *out, bool skips_secret
 struct conf *
 conf_load(const char *path, const struct conf_key *keys, void *out)
 {
-	return load(path, keys, out, false);
+	return load(path, keys, out, &(struct conf){ .skips_secrets = false });
 }
 
 struct conf *
 conf_load_without_secrets(const char *path, const struct conf_key *keys, void *out)
 {
-	return load(path, keys, out, true);
+	return load(path, keys, out, &(struct conf){ .skips_secrets = true });
+}
+
+struct conf *
+conf_load_to_check(const char *path, const struct conf_key *keys, void *out)
+{
+	return load(path, keys, out, &(struct conf){ .is_check = true });
 }
 
 struct conf *
 conf_load_tree(const char *path)
 {
-	return load(path, NULL, NULL, true);
+	return load(path, NULL, NULL, &(struct conf){ .skips_secrets = true });
 }
 
 bool
 conf_has_secrets(const struct conf *c)
 {
-	return !c->skips_secrets;
+	return !c->skips_secrets && !c->lacks_secret;
 }
 
 const struct conf_node *

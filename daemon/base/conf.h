@@ -94,6 +94,8 @@ struct conf_key {
 	/* TREE: a list of maps of these same keys.  Where a base gives it, what the entry
 	 * itself says is merged into each of them as it is into the base. */
 	bool				 is_parts;
+	/* SECRETS: everybody may know it; no warning that they can. */
+	bool				 is_public;
 	const char			*help;		/* full sentences */
 };
 
@@ -105,6 +107,9 @@ TL_MUST struct conf	*conf_load(const char *path, const struct conf_key *keys, vo
  * whose user may not be allowed to read them. */
 TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct conf_key *keys,
 			    void *out);
+/* As conf_load(), for who checks the file from outside of the service: a systemd credential
+ * that this process was not given is a warning, and conf_has_secrets() is false then. */
+TL_MUST struct conf	*conf_load_to_check(const char *path, const struct conf_key *keys, void *out);
 /* A file, with what it includes, as a tree and by no rows: look at conf_root(). */
 TL_MUST struct conf	*conf_load_tree(const char *path);
 void			 conf_free(struct conf *c);	/* accepts NULL */
@@ -113,7 +118,8 @@ struct arena		*conf_arena(struct conf *c);
 /* fn(arg) is called when the conf is freed: for what an owner compiled that is not memory
  * of the arena.  false when memory is out: not called. */
 TL_MUST bool		 conf_defer(struct conf *c, void (*fn)(void *arg), void *arg);
-/* False when it was loaded without them. */
+/* False when it was loaded without them, or one of them could not be had: a text that stands
+ * for it proves nothing. */
 bool			 conf_has_secrets(const struct conf *c);
 /* The whole file as a tree; NULL when it could not be read. */
 const struct conf_node	*conf_root(const struct conf *c);

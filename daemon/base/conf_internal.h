@@ -79,6 +79,8 @@ struct conf {
 	struct conf_lines	 errors, warnings;
 	bool			 is_partial;	/* something could not be read */
 	bool			 skips_secrets;
+	bool			 is_check;	/* by who may not have the credentials */
+	bool			 lacks_secret;	/* so one was left out */
 	bool			 no_memory;
 };
 

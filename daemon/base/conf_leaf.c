@@ -3,6 +3,7 @@
 #include "base/conf.h"
 
 #include <libgen.h>
+#include <stdlib.h>
 
 #include "base/conf_internal.h"
 
@@ -193,8 +194,10 @@ fill_flags(struct conf_walk *w, const struct conf_key *row, const struct conf_no
 }
 
 static bool
-read_text(struct conf_walk *w, const struct conf_node *n, struct str *ret)
+read_text(struct conf_walk *w, const struct conf_key *row, const struct conf_node *n,
+    struct str *ret)
 {
+	(void)row;
 	if (!conf_want_text(w, n, "a text, or a list of them"))
 		return false;
 	*ret = n->text;
@@ -212,8 +215,19 @@ conf_folder_of(struct conf *c, const struct conf_node *n)
 	return copy.p != NULL ? dirname(p.out) : NULL;
 }
 
+/* systemd 252 gives credentials to ExecStart= only, so that ExecReload= could not check a
+ * file that names one; nor could a person. */
 static bool
-read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
+is_out_of_reach(const struct conf_walk *w, struct str spec)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+
+	return w->c->is_check && (dir == NULL || *dir == '\0') && str_starts(spec, STR("cred:"));
+}
+
+static bool
+read_secret(struct conf_walk *w, const struct conf_key *row, const struct conf_node *n,
+    struct str *ret)
 {
 	struct conf_secret secret;
 
@@ -223,24 +237,32 @@ read_secret(struct conf_walk *w, const struct conf_node *n, struct str *ret)
 		*ret = STR("(this secret was not read)");
 		return true;
 	}
+	if (is_out_of_reach(w, n->text)) {
+		conf_warn(w->c, n, "%.*s: %.*s: not checked: the service alone has its credentials",
+		    STR_ARG(buf_str(&w->path)), CONF_SHOWN(n->text));
+		w->c->lacks_secret = true;
+		*ret = STR("(this secret was not read)");
+		return true;
+	}
 	if (!conf_secret_in(&w->c->arena, conf_folder_of(w->c, n), n->text, &secret)) {
 		conf_wrong(w, n, "%s", secret.why);
 		return false;
 	}
-	if (secret.warning != NULL)
+	if (secret.warning != NULL && !row->is_public)
 		conf_warn(w->c, n, "%.*s: %s", STR_ARG(buf_str(&w->path)), secret.warning);
 	*ret = secret.value;
 	return true;
 }
 
 static void
-fill_list(struct conf_walk *w, const struct conf_node *n, struct conf_texts *out,
-    bool (*read)(struct conf_walk *, const struct conf_node *, struct str *))
+fill_list(struct conf_walk *w, const struct conf_key *row, const struct conf_node *n,
+    struct conf_texts *out, bool (*read)(struct conf_walk *, const struct conf_key *,
+    const struct conf_node *, struct str *))
 {
 	struct conf_texts texts = { .v = conf_mem(w->c, items(n) * sizeof(*texts.v)) };
 
 	for (size_t i = 0; texts.v != NULL && i < items(n); i++)
-		if (read(w, item(n, i), &texts.v[texts.n]))
+		if (read(w, row, item(n, i), &texts.v[texts.n]))
 			texts.n++;
 	*out = texts;
 }
@@ -248,19 +270,17 @@ fill_list(struct conf_walk *w, const struct conf_node *n, struct conf_texts *out
 static void
 fill_texts(struct conf_walk *w, const struct conf_key *row, const struct conf_node *n, void *at)
 {
-	(void)row;
-	fill_list(w, n, at, read_text);
+	fill_list(w, row, n, at, read_text);
 }
 
 static void
 fill_secrets(struct conf_walk *w, const struct conf_key *row, const struct conf_node *n, void *at)
 {
-	(void)row;
 	/* A list without a secret would verify nothing, or everything. */
 	if (items(n) == 0)
 		conf_wrong(w, n, "%s", "the list is empty; name a secret or remove the key");
 	else
-		fill_list(w, n, at, read_secret);
+		fill_list(w, row, n, at, read_secret);
 }
 
 static void

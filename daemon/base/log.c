@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +77,20 @@ level_name(enum log_level level)
 	    level == LOG_INFO ? "info " : "debug ";
 }
 
+/* Whether the journal reads our standard error: $JOURNAL_STREAM says which file that is,
+ * and stays set when somebody sends it elsewhere. */
+static bool
+is_journal(void)
+{
+	struct str rest = str_of(getenv("JOURNAL_STREAM"));
+	int64_t dev, ino;
+	struct stat st;
+
+	return rest.p != NULL && str_to_i64(str_cut(&rest, ':'), 0, INT64_MAX, &dev) &&
+	    str_to_i64(rest, 0, INT64_MAX, &ino) && fstat(STDERR_FILENO, &st) == 0 &&
+	    (int64_t)st.st_dev == dev && (int64_t)st.st_ino == ino;
+}
+
 void
 log_write(enum log_level level, const char *event, const struct log_field *field, size_t n)
 {
@@ -84,7 +99,7 @@ log_write(enum log_level level, const char *event, const struct log_field *field
 	if (level > shown)
 		return;
 	buf_init(&b, LINE_BYTES);
-	if (getenv("JOURNAL_STREAM") != NULL) {
+	if (is_journal()) {
 		buf_printf(&b, "<%d>", (int)level);
 	} else {
 		put_time(&b);

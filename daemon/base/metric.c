@@ -118,6 +118,13 @@ static const struct family families[METRIC_NIDS] = {
 	    "Requests that broke the protocol or a limit; the connection was closed." },
 	[METRIC_HTTP_RESPONSES] = { "touchlog_http_responses_total", COUNTER, { "code" }, NULL,
 	    "Answers, by status code." },
+	[METRIC_TLS_HANDSHAKES] = { "touchlog_tls_handshakes_total", COUNTER, { "listener" }, NULL,
+	    "TLS handshakes that were completed." },
+	[METRIC_TLS_FAILURES] = { "touchlog_tls_handshake_failures_total", COUNTER,
+	    { "listener", "reason" }, NULL,
+	    "Connections that were closed in the TLS handshake." },
+	[METRIC_TLS_EXPIRY] = { "touchlog_tls_certificate_expiry_seconds", GAUGE, { "listener" },
+	    NULL, "When the certificate in use expires, in seconds since 1970." },
 	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
 	    "1 while events can be acknowledged." },
 };

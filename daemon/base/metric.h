@@ -50,6 +50,9 @@ enum metric_id {
 	METRIC_HTTP_REQUESTS,		/* listener */
 	METRIC_HTTP_BAD,		/* listener, reason */
 	METRIC_HTTP_RESPONSES,		/* code */
+	METRIC_TLS_HANDSHAKES,		/* listener */
+	METRIC_TLS_FAILURES,		/* listener, reason */
+	METRIC_TLS_EXPIRY,		/* listener */
 	METRIC_READY,
 	METRIC_NIDS
 };

@@ -10,15 +10,17 @@
 
 #include <libpq-fe.h>
 
+#include "base/clock.h"
 #include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
-#include "io/http_server.h"
+#include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
+#include "io/tls_context.h"
 #include "model/zone.h"
 
-enum { MAX_TYPES = 32 };
+enum { MAX_TYPES = 32, EXPIRY_WARNING_DAYS = 14 };
 
 static const char *const payload_names[] = { "kept", "none", NULL };
 static const char *const identities_names[] = { "by_type", "strong", "weak", NULL };
@@ -43,12 +45,31 @@ static const struct conf_key database_keys[] = {
 	{ 0 },
 };
 
+static const char *const tls_version_names[] = { "1.2", "1.3", NULL };
+
+static const struct conf_key tls_keys[] = {
+	{ "certificate", CONF_SECRETS, offsetof(struct tls_conf, certificate), .required = true,
+	    .is_public = true, .reload = true,
+	    .help = "The certificate in PEM form, and behind it those of its chain: file:PATH or "
+	    "cred:NAME. A reload reads it again." },
+	{ "key", CONF_SECRETS, offsetof(struct tls_conf, key), .required = true, .reload = true,
+	    .help = "Its private key in PEM form, without a passphrase. Started as root, the daemon "
+	    "reads it before it becomes `user`, who has to be able to read it at a reload." },
+	{ "min_version", CONF_ENUM, offsetof(struct tls_conf, min_version), .reload = true,
+	    .choices = tls_version_names, .def = "1.2",
+	    .help = "The oldest version of TLS that is spoken." },
+	{ 0 },
+};
+
 static const struct conf_key listener_keys[] = {
 	{ "address", CONF_TEXT, offsetof(struct listener_conf, address), .required = true,
 	    .help = "ADDRESS:PORT, e.g. 127.0.0.1:8080 or [::]:8080; port 0 lets the kernel choose." },
 	{ "serve", CONF_FLAGS, offsetof(struct listener_conf, serve), .required = true,
 	    .choices = role_names,
 	    .help = "What it answers: ingest (/in/SOURCE), ops (/healthz /readyz /metrics /status)." },
+	{ "tls", CONF_BLOCK, offsetof(struct listener_conf, tls), .keys = tls_keys,
+	    .help = "Speaks HTTPS. A reload may add it, change it and take it away, for "
+	    "connections from then on." },
 	{ "max_connections", CONF_INT, offsetof(struct listener_conf, max_connections), .min = 1,
 	    .max = 1000000, .def = "10000", .help = "Open connections; one more is told 503." },
 	{ "max_per_address", CONF_INT, offsetof(struct listener_conf, max_per_address), .min = 1,
@@ -205,15 +226,82 @@ check_conninfo(struct config *c, const char *key, struct str text)
 	PQconninfoFree(options);
 }
 
+/* "file:/etc/x.pem", where it stands as one text; what is wrong with it is told with it. */
+static struct str
+spec_of(const struct conf_node *n)
+{
+	const struct conf_node *one = conf_is_list(n) && conf_count(n) == 1 ? conf_item(n, 0) : n;
+	struct str spec = conf_text(one);
+
+	return str_starts(spec, STR("plain:")) ? STR("plain:") : spec;
+}
+
+static void
+complain_tls(struct config *c, const struct conf_named *named, const char *key, const char *why)
+{
+	const struct conf_node *at = conf_find(conf_find(named->node, "tls"), key);
+
+	conf_complain(c->conf, at, "listeners.%.*s.tls.%s: %.*s: %s", STR_ARG(named->name), key,
+	    STR_ARG(spec_of(at)), why);
+}
+
+static void
+warn_of_validity(struct config *c, const struct conf_named *named, const struct tls_conf *tls)
+{
+	const struct conf_node *at = conf_find(conf_find(named->node, "tls"), "certificate");
+	int64_t now_s = clock_now_us() / 1000000, until_s = tls_context_valid_until_s(tls->context);
+	int64_t days = (until_s - now_s) / 86400;
+
+	if (tls_context_valid_from_s(tls->context) > now_s)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it is not valid yet: "
+		    "clients will refuse it", STR_ARG(named->name));
+	if (until_s <= now_s)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it has expired: clients "
+		    "refuse it", STR_ARG(named->name));
+	else if (days < EXPIRY_WARNING_DAYS)
+		conf_warn(c->conf, at, "listeners.%.*s.tls.certificate: it expires in %lld days: "
+		    "renew it", STR_ARG(named->name), (long long)days);
+}
+
+static void
+free_tls(void *arg)
+{
+	tls_context_free(arg);
+}
+
+static void
+check_tls(struct config *c, const struct conf_named *named, struct tls_conf *tls)
+{
+	enum tls_part part;
+	struct err err;
+
+	if (tls->certificate.n == 0 || tls->key.n == 0 || !conf_has_secrets(c->conf))
+		return;		/* no TLS, or complained about already, or nothing to look at */
+	if (tls->certificate.n > 1 || tls->key.n > 1) {
+		complain_tls(c, named, tls->key.n > 1 ? "key" : "certificate", "one is wanted");
+		return;
+	}
+	tls->context = tls_context_new(tls->certificate.v[0], tls->key.v[0],
+	    (enum tls_version)tls->min_version, &part, &err);
+	if (tls->context == NULL)
+		complain_tls(c, named, part == TLS_OF_KEY ? "key" : "certificate", err.text);
+	else if (!conf_defer(c->conf, free_tls, tls->context))
+		free_tls(tls->context);
+	else
+		warn_of_validity(c, named, tls);
+}
+
 static void
 check_listener(struct config *c, const struct conf_named *named)
 {
-	const struct listener_conf *l = named->common;
+	struct listener_conf *l = named->common;
+	struct listen_address address;
 
-	if (l->address.p != NULL && !http_is_address(l->address.p))
+	if (l->address.p != NULL && !listen_address_read(l->address.p, &address))
 		conf_complain(c->conf, conf_find(named->node, "address"), "listeners.%.*s.address: "
 		    "a numeric address and a port are wanted, such as 127.0.0.1:8080, "
 		    "0.0.0.0:8080 (all) or [::]:8080 (all, IPv6 too)", STR_ARG(named->name));
+	check_tls(c, named, &l->tls);
 }
 
 static void
@@ -421,6 +509,12 @@ struct config *
 config_load_without_secrets(const char *path)
 {
 	return load(path, conf_load_without_secrets);
+}
+
+struct config *
+config_load_to_check(const char *path)
+{
+	return load(path, conf_load_to_check);
 }
 
 void

@@ -19,8 +19,17 @@ struct database_conf {
 
 enum listener_role { SERVE_INGEST = 1, SERVE_OPS = 2 };	/* bits of listener_conf.serve */
 
+struct ssl_ctx_st;
+
+struct tls_conf {
+	struct conf_texts	 certificate, key;	/* PEM; one each.  None: no TLS */
+	int			 min_version;		/* enum tls_version */
+	struct ssl_ctx_st	*context;		/* the configuration's; NULL: no TLS */
+};
+
 struct listener_conf {
 	struct str	 address;
+	struct tls_conf	 tls;
 	unsigned	 serve;			/* enum listener_role */
 	int64_t		 max_connections;
 	int64_t		 max_per_address;
@@ -57,6 +66,8 @@ extern const struct conf_key config_keys[];
 TL_MUST struct config	*config_load(const char *path);
 /* The same without the secrets, for the command line: it proves nothing to anybody. */
 TL_MUST struct config	*config_load_without_secrets(const char *path);
+/* For `touchlogd -t`: see conf_load_to_check(). */
+TL_MUST struct config	*config_load_to_check(const char *path);
 void			 config_free(struct config *c);	/* accepts NULL */
 /* Errors and warnings, a line each, on stderr. */
 void			 config_print(const struct config *c);

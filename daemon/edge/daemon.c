@@ -26,14 +26,17 @@
 #include "edge/channel_host.h"
 #include "edge/config.h"
 #include "edge/listener.h"
+#include "edge/service.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
 #include "io/loop.h"
+#include "io/passed_sockets.h"
 
 enum {
 	DRAIN_TICK_MS = 50,
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
+	STOP_MARGIN_MS = 5000,		/* for all that comes after */
 	NSIGNALS = 3,
 };
 
@@ -47,6 +50,7 @@ struct daemon {
 	struct keeper		*keeper;
 	struct channel_host	*host;
 	struct listeners	*listeners;
+	struct service		*service;
 	struct event		*signals[NSIGNALS];
 	struct event		*drain;		/* looks whether all is answered */
 	int64_t			 drain_until_us;	/* clock_mono_us() */
@@ -73,32 +77,47 @@ set_reload_metrics(bool was_good)
 }
 
 static bool
-use_config(struct daemon *d, struct config *c)
+use_config(struct daemon *d, struct config *c, struct err *err)
 {
-	struct err err;
-
 	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
-	if (channel_host_use(d->host, c, &err))
-		return true;
-	log_error("reload_failed", F_ERR(&err));
-	return false;
+	if (!channel_host_use(d->host, c, err)) {
+		log_error("reload_failed", F_ERR(err));
+		return false;
+	}
+	listeners_use(d->listeners, c);
+	return true;
+}
+
+/* The first of the errors, of which the log has all. */
+static bool
+is_good(const struct config *c, struct err *err)
+{
+	if (c == NULL)
+		return err_set(err, ERR_RETRY, "out of memory");
+	for (size_t i = 0; i < conf_errors(c->conf); i++)
+		log_error("config_error", F_TEXT("error", conf_error_text(c->conf, i)));
+	for (size_t i = 0; i < conf_warnings(c->conf); i++)
+		log_warn("config_warning", F_TEXT("warning", conf_warning_text(c->conf, i)));
+	return conf_errors(c->conf) == 0 ||
+	    err_set(err, ERR_CONFIG, "%s", conf_error_text(c->conf, 0));
 }
 
 static void
 reload(struct daemon *d)
 {
-	struct config *c = config_load(d->path);
-	bool ok = c != NULL && conf_errors(c->conf) == 0;
+	struct config *c;
+	struct err err;
+	bool ok;
 
-	if (c != NULL && !ok)
-		for (size_t i = 0; i < conf_errors(c->conf); i++)
-			log_error("config_error", F_TEXT("error", conf_error_text(c->conf, i)));
-	ok = ok && use_config(d, c);
+	service_reloading();
+	c = config_load(d->path);
+	ok = is_good(c, &err) && use_config(d, c, &err);
 	if (ok)
 		log_info("config_reloaded", F_NUM("sources", c->sources.n));
 	else
 		config_free(c);		/* what ran goes on */
 	set_reload_metrics(ok);
+	service_reloaded(d->service, ok ? NULL : err.text);
 }
 
 /* ---- stopping ---- */
@@ -112,6 +131,7 @@ start_drain(struct daemon *d)
 	log_info("stopping", F_NUM("drain_ms", most_us / 1000));
 	d->is_draining = true;
 	d->drain_until_us = clock_mono_us() + most_us;
+	service_stopping(d->service, most_us / 1000 + SPOOL_ANSWERS_US / 1000 + STOP_MARGIN_MS);
 	listeners_drain(d->listeners);
 	intake_stop_draining(d->intake);
 	(void)event_add(d->drain, &tv);
@@ -151,12 +171,12 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct daemon *d = arg;
 
 	(void)what;
-	if (number == SIGHUP)
-		reload(d);
-	else if (d->is_draining)
+	if (d->is_draining && number != SIGHUP)
 		loop_stop(d->loop);
-	else
+	else if (number != SIGHUP)
 		start_drain(d);
+	else if (!d->is_draining)
+		reload(d);
 }
 
 /* ---- the parts ---- */
@@ -255,8 +275,16 @@ raise_file_limit(void)
 static bool
 start_listeners(struct daemon *d, struct err *err)
 {
+	struct passed_sockets *passed = passed_sockets_new(err);
+
+	if (passed == NULL)
+		return false;
 	raise_file_limit();
-	d->listeners = listeners_new(d->loop, channel_host_config(d->host), d->host, d->intake, err);
+	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
+	    d->intake, err);
+	if (d->listeners != NULL)
+		passed_sockets_tell_rest(passed);
+	passed_sockets_free(passed);
 	return d->listeners != NULL;
 }
 
@@ -302,6 +330,19 @@ drop_root(struct daemon *d, struct err *err)
 	return true;
 }
 
+static bool
+start_service(struct daemon *d, struct err *err)
+{
+	d->service = service_new(d->loop, d->intake, err);
+	return d->service != NULL;
+}
+
+static void
+stop_service(struct daemon *d)
+{
+	service_free(d->service);
+}
+
 static const struct part {
 	const char	*name;
 	bool		(*start)(struct daemon *d, struct err *err);
@@ -314,6 +355,7 @@ static const struct part {
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },
+	{ "service",	start_service,	 stop_service },
 };
 
 enum { NPARTS = sizeof(parts) / sizeof(parts[0]) };

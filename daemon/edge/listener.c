@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/metric.h"
@@ -18,7 +19,10 @@
 #include "edge/config.h"
 #include "edge/ops_pages.h"
 #include "io/http_server.h"
+#include "io/listen_address.h"
 #include "io/loop.h"
+#include "io/passed_sockets.h"
+#include "io/tls_context.h"
 
 enum {
 	HEAD_MAX_BYTES	 = 16 * 1024,
@@ -32,6 +36,7 @@ struct listener {
 	struct http_server	*server;	/* ours */
 	char			*name;		/* ours */
 	unsigned		 serve;		/* enum listener_role */
+	int64_t			 tls_until_s;	/* its certificate's end; 0: it speaks no TLS */
 };
 
 struct listeners {
@@ -143,35 +148,71 @@ static const struct http_server_ops server_ops = {
 
 /* ---- life ---- */
 
-static bool
-open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
-    struct err *err)
+/* The address is that of the socket, which need not be the configured one. */
+static void
+tell_listening(const struct listener *l, const char *configured, bool is_passed)
 {
-	const struct listener_conf *c = named->common;
-	const struct http_limits limits = {
+	struct listen_address a, wanted;
+	char text[LISTEN_ADDRESS_SIZE];
+
+	http_server_address(l->server, &a);
+	listen_address_text(&a, text);
+	log_info("listening", F_TEXT("listener", l->name), F_TEXT("address", text),
+	    F_NUM("port", listen_address_port(&a)),
+	    F_TEXT(l->tls_until_s != 0 ? "tls" : NULL, "yes"),
+	    F_TEXT(is_passed ? "socket" : NULL, "passed"));
+	if (is_passed && listen_address_read(configured, &wanted) &&
+	    listen_address_port(&wanted) != 0 && !listen_address_eq(&a, &wanted))
+		log_warn("socket_elsewhere", F_TEXT("listener", l->name), F_TEXT("address", text),
+		    F_TEXT("configured", configured), F_TEXT("hint", "the socket unit decides: "
+		    "write its ListenStream= here too"));
+}
+
+static struct http_limits
+limits_of(const struct listener_conf *c)
+{
+	return (struct http_limits){
 		.parse = { HEAD_MAX_BYTES, BODY_MAX_BYTES },
 		.request_ms = (unsigned)c->request_ms, .idle_ms = (unsigned)c->idle_ms,
 		.bodies_bytes = (size_t)c->max_bodies, .output_bytes = OUTPUT_BYTES,
 		.connections = (unsigned)c->max_connections,
 		.per_address = (unsigned)c->max_per_address,
 	};
+}
+
+static void
+use_certificate(struct listener *l, const struct listener_conf *c)
+{
+	l->tls_until_s = c->tls.context != NULL ? tls_context_valid_until_s(c->tls.context) : 0;
+}
+
+static bool
+open_listener(struct loop *loop, struct listener *l, const struct conf_named *named,
+    struct passed_sockets *passed, struct err *err)
+{
+	const struct listener_conf *c = named->common;
+	const struct http_limits limits = limits_of(c);
+	struct http_listen at = { .address = c->address.p, .tls = c->tls.context };
 
 	l->name = strndup(named->name.p, named->name.n);
 	if (l->name == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	l->serve = c->serve;
-	l->server = http_server_new(loop_base(loop), c->address.p, NULL, &limits, &server_ops, l,
-	    err);
-	if (l->server == NULL)
+	use_certificate(l, c);
+	at.take_fd = passed_sockets_take(passed, l->name, c->address.p);
+	l->server = http_server_new(loop_base(loop), &at, &limits, &server_ops, l, err);
+	if (l->server == NULL) {
+		if (at.take_fd != -1)
+			(void)close(at.take_fd);
 		return err_in(err, "listener=%s", l->name);
-	log_info("listening", F_TEXT("listener", l->name), F_STR("address", c->address),
-	    F_NUM("port", http_server_port(l->server)));
+	}
+	tell_listening(l, at.address, at.take_fd != -1);
 	return true;
 }
 
 struct listeners *
-listeners_new(struct loop *loop, const struct config *c, struct channel_host *host,
-    struct intake *intake, struct err *err)
+listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *passed,
+    struct channel_host *host, struct intake *intake, struct err *err)
 {
 	struct listeners *ls = calloc(1, sizeof(*ls) + c->listeners.n * sizeof(ls->v[0]));
 
@@ -184,12 +225,35 @@ listeners_new(struct loop *loop, const struct config *c, struct channel_host *ho
 	for (size_t i = 0; i < c->listeners.n; i++) {
 		ls->v[i].all = ls;
 		ls->n++;
-		if (!open_listener(loop, &ls->v[i], &c->listeners.v[i], err)) {
+		if (!open_listener(loop, &ls->v[i], &c->listeners.v[i], passed, err)) {
 			listeners_free(ls);
 			return NULL;
 		}
 	}
 	return ls;
+}
+
+static const struct listener_conf *
+conf_of(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->listeners.n; i++)
+		if (str_eq(c->listeners.v[i].name, str_of(name)))
+			return c->listeners.v[i].common;
+	return NULL;
+}
+
+void
+listeners_use(struct listeners *ls, const struct config *c)
+{
+	for (size_t i = 0; i < ls->n; i++) {
+		struct listener *l = &ls->v[i];
+		const struct listener_conf *conf = conf_of(c, l->name);
+
+		if (conf == NULL)
+			continue;	/* a restart takes it away */
+		use_certificate(l, conf);
+		http_server_set_tls(l->server, conf->tls.context);
+	}
 }
 
 void
@@ -221,9 +285,23 @@ listeners_are_closed(const struct listeners *ls)
 }
 
 static void
+measure_tls(const struct listener *l, const struct http_counts *n)
+{
+	if (l->tls_until_s == 0 && n->handshakes == 0)
+		return;
+	metric_set(metric_get(METRIC_TLS_EXPIRY, l->name, NULL), (double)l->tls_until_s);
+	metric_set(metric_get(METRIC_TLS_HANDSHAKES, l->name, NULL), (double)n->handshakes);
+	for (enum tls_failure why = 0; why < TLS_NFAILURES; why++)
+		metric_set(metric_get(METRIC_TLS_FAILURES, l->name, tls_failure_name(why)),
+		    (double)n->handshake_failures[why]);
+}
+
+static void
 measure_one(const struct listener *l)
 {
 	const struct http_counts *n = http_server_counts(l->server);
+
+	measure_tls(l, n);
 
 	metric_set(metric_get(METRIC_HTTP_CONNECTIONS, l->name, NULL), n->open);
 	metric_set(metric_get(METRIC_HTTP_ACCEPTED, l->name, NULL), (double)n->accepted);

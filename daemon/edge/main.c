@@ -79,11 +79,10 @@ print_table(enum what what)
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Ends the program when memory is out. */
 static struct config *
-load(const char *path)
+show(struct config *c)
 {
-	struct config *c = config_load(path);
-
 	if (c == NULL) {
 		(void)fputs("touchlogd: out of memory\n", stderr);
 		exit(EXIT_FAILURE);
@@ -95,7 +94,7 @@ load(const char *path)
 static int
 check(const char *path)
 {
-	struct config *c = load(path);
+	struct config *c = show(config_load_to_check(path));
 	size_t n = conf_errors(c->conf);
 
 	if (n == 0)
@@ -108,7 +107,7 @@ check(const char *path)
 static int
 run(const char *path)
 {
-	struct config *c = load(path);
+	struct config *c = show(config_load(path));
 	struct err err;
 
 	if (conf_errors(c->conf) > 0) {

@@ -127,6 +127,15 @@ intake_health(const struct intake *in, struct intake_health *ret)
 }
 
 bool
+intake_makes_progress(const struct intake *in)
+{
+	for (size_t i = 0; i < (size_t)in->conf.writers; i++)
+		if (writer_hangs(in->writers[i]))
+			return false;
+	return true;
+}
+
+bool
 intake_is_empty(const struct intake *in)
 {
 	return in->bytes == 0 && intake_ndraining(in) == 0;

@@ -461,6 +461,13 @@ writer_batch(const struct writer *w)
 	return w->batch;
 }
 
+bool
+writer_hangs(const struct writer *w)
+{
+	return w->step != NULL && pg_conn_is_up(w->conn) &&
+	    clock_mono_us() - w->step_us > STALL_MS * 1000 / 2;
+}
+
 const char *
 writer_why(const struct writer *w)
 {

@@ -43,6 +43,9 @@ bool	 writer_is_idle(const struct writer *w);	/* up, and without a batch */
 void	 writer_put(struct writer *w, struct batch *take_batch);
 /* The batch in flight, or NULL. */
 struct batch *writer_batch(const struct writer *w);
+/* It is up, and its batch has been in one step for half of the time after which it gives the
+ * server up: for who watches over it. */
+bool	 writer_hangs(const struct writer *w);
 /* Why it is down; NULL while it is up. */
 const char *writer_why(const struct writer *w);
 

@@ -11,6 +11,7 @@
  *    as readable and writable only).
  *  - A request is parsed only while the output is below its mark: whoever sends
  *    and does not read costs one read-ahead and one mark of memory.
+ *  - TLS is a bufferevent of another kind and one more state in the beginning.
  *  - Every state has a timer; see on_timer[].
  *  - Nothing is freed inside a callback: conn_close() moves to host->dead.
  */
@@ -30,6 +31,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "base/log.h"
+#include "io/http_answer.h"
 #include "io/peer_table.h"
 
 enum {
@@ -37,6 +40,11 @@ enum {
 	READ_AHEAD_BYTES = 16 * 1024,
 	PROBE_MS	 = 1000,
 	LINGER_MS	 = 2000,	/* for the client to read why we close */
+	/* While draining: for the first request of a connection, which is on its way, and
+	 * for the next one of who asks all the time. */
+	DRAIN_FIRST_MS	 = 1000,
+	DRAIN_NEXT_MS	 = 200,
+	HANDSHAKE_LOG_EVERY_S = 10,
 };
 
 /* The order matters: up to CONN_READING a next request is wanted, from
@@ -44,6 +52,7 @@ enum {
 enum conn_state {
 	CONN_IDLE,		/* no byte of the next request yet */
 	CONN_READING,		/* part of a request */
+	CONN_HANDSHAKE,		/* of TLS: no request yet */
 	CONN_HANDLING,		/* the owner has it */
 	CONN_CLOSING,		/* the last answer is being sent */
 	CONN_LINGER,		/* sent; waiting for the client to close */
@@ -64,6 +73,7 @@ struct conn {
 	enum conn_state		 timer_for;	/* the state the timer was set in */
 	size_t			 out_seen;	/* output bytes when the timer was set */
 	size_t			 body_bytes;	/* our part of host->bodies_bytes */
+	bool			 has_asked;	/* brought a request before */
 	bool			 is_ready;
 	bool			 is_advancing;	/* advance() is on the stack */
 	bool			 is_paused;	/* not reading: the read-ahead is full */
@@ -78,17 +88,6 @@ struct http_request {
 	struct uuid		 id;
 	void			*priv;		/* the owner's */
 	char			 address[INET6_ADDRSTRLEN];
-};
-
-struct answer {
-	int				 status;
-	struct uuid			 id;
-	const struct http_header	*type;		/* ended by a NULL name; or NULL */
-	const struct http_header	*headers;	/* likewise */
-	struct str			 body;
-	uint8_t				 minor;
-	bool				 is_head;
-	bool				 keep_alive;
 };
 
 static size_t
@@ -210,6 +209,23 @@ conn_lost(struct conn *c)
 
 /* ---- timers ---- */
 
+/* Closing a connection at once would cut off the request that is on its way. */
+static unsigned
+idle_ms(const struct conn *c)
+{
+	if (!c->host->is_draining || out_bytes(c) > 0)
+		return c->host->limits.idle_ms;
+	return c->has_asked ? DRAIN_NEXT_MS : DRAIN_FIRST_MS;
+}
+
+static unsigned
+handshake_ms(const struct conn *c)
+{
+	unsigned ms = c->host->limits.request_ms;
+
+	return c->host->is_draining && ms > DRAIN_FIRST_MS ? DRAIN_FIRST_MS : ms;
+}
+
 /* A request's deadline is set once and not moved by its later bytes: only a new
  * state, or idling again, starts the clock anew. */
 static void
@@ -217,8 +233,9 @@ set_timer(struct conn *c)
 {
 	const struct http_limits *l = &c->host->limits;
 	const unsigned ms[CONN_NSTATES] = {
-		[CONN_IDLE]	= l->idle_ms,
+		[CONN_IDLE]	= idle_ms(c),
 		[CONN_READING]	= l->request_ms,
+		[CONN_HANDSHAKE] = handshake_ms(c),
 		[CONN_HANDLING]	= PROBE_MS,
 		[CONN_CLOSING]	= l->idle_ms,
 		[CONN_LINGER]	= LINGER_MS,
@@ -241,26 +258,6 @@ restart_timer(struct conn *c)
 
 /* ---- answers ---- */
 
-static bool
-are_sendable(const struct http_header *h)
-{
-	for (; h != NULL && h->name.p != NULL; h++)
-		if (!http_is_header_value(h->name) || !http_is_header_value(h->value))
-			return false;
-	return true;
-}
-
-static void
-put_headers(struct evbuffer *out, const struct http_header *h)
-{
-	for (; h != NULL && h->name.p != NULL; h++) {
-		(void)evbuffer_add(out, h->name.p, h->name.n);
-		(void)evbuffer_add(out, ": ", 2);
-		(void)evbuffer_add(out, h->value.p, h->value.n);
-		(void)evbuffer_add(out, "\r\n", 2);
-	}
-}
-
 /* A small answer, which the socket mostly takes at once, needs no event for being writable:
  * two system calls and a turn of the loop less.  An error shows again when the rest is
  * written. */
@@ -275,32 +272,12 @@ send_now(struct conn *c, struct evbuffer *answer)
 	(void)evbuffer_add_buffer(out, answer);
 }
 
-/* One contiguous piece where it can be: one TLS record, one packet. */
 static void
-put_answer(struct conn *c, const struct answer *a)
+put_answer(struct conn *c, const struct http_answer *a)
 {
-	struct evbuffer *out = c->host->answer;
-	const char *connection = !a->keep_alive ? "Connection: close\r\n" :
-	    a->minor == 0 ? "Connection: keep-alive\r\n" : "";
-	bool has_body = a->status != 204 && a->status != 304;
-	char line[320], length[48] = "", id[UUID_TEXT_SIZE];
-	int n;
-
 	c->host->counts.responses[a->status]++;
-	uuid_text(a->id, id);
-	if (has_body)
-		(void)snprintf(length, sizeof(length), "Content-Length: %zu\r\n", a->body.n);
-	n = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\nDate: %s\r\nX-Request-Id: %s\r\n%s%s",
-	    a->status, http_status_text(a->status), host_date(c->host), id, length, connection);
-	if (has_body && !a->is_head && a->body.n < READ_AHEAD_BYTES)
-		(void)evbuffer_expand(out, (size_t)n + a->body.n + 256);
-	(void)evbuffer_add(out, line, (size_t)n);
-	put_headers(out, a->type);
-	put_headers(out, a->headers);
-	(void)evbuffer_add(out, "\r\n", 2);
-	if (has_body && !a->is_head)
-		(void)evbuffer_add(out, a->body.p, a->body.n);
-	send_now(c, out);
+	http_answer_put(c->host->answer, a, host_date(c->host));
+	send_now(c, c->host->answer);
 }
 
 static const struct http_header problem_type[] = {
@@ -314,7 +291,7 @@ refuse_with(struct conn *c, enum http_refusal reason, int status, const char *wh
     const struct http_header *headers)
 {
 	char text[HTTP_PROBLEM_SIZE];
-	struct answer a = {
+	struct http_answer a = {
 		.status = status,
 		.id = uuid_v7(),
 		.type = problem_type,
@@ -324,7 +301,7 @@ refuse_with(struct conn *c, enum http_refusal reason, int status, const char *wh
 		.is_head = c->parse.msg.is_head,
 	};
 
-	assert(status >= 400 && status < HTTP_NSTATUSES && are_sendable(headers));
+	assert(status >= 400 && status < HTTP_NSTATUSES && http_headers_are_sendable(headers));
 	put_answer(c, &a);
 	c->is_clean = false;
 	c->state = CONN_CLOSING;
@@ -439,6 +416,7 @@ hand_over(struct conn *c)
 	memcpy(req->address, c->address, sizeof(req->address));
 	c->req = req;
 	c->state = CONN_HANDLING;
+	c->has_asked = true;
 	c->timer_for = CONN_DEAD;	/* the next request gets its own deadline */
 	h->counts.requests++;
 	h->ops->request(h->owner, req);
@@ -481,8 +459,7 @@ settle(struct conn *c)
 			make_ready(c);
 		else if (in_bytes(c) == 0 && c->is_eof && c->state == CONN_READING)
 			refuse(c, 400, "the request ends too early");
-		else if (in_bytes(c) == 0 && (c->is_eof ||
-		    (c->host->is_draining && c->state == CONN_IDLE)))
+		else if (in_bytes(c) == 0 && c->is_eof)
 			c->state = CONN_CLOSING;
 		else if (http_parse_take_continue(&c->parse))
 			(void)evbuffer_add(bufferevent_get_output(c->bev),
@@ -519,6 +496,49 @@ advance(struct conn *c)
 	settle(c);
 }
 
+/* ---- TLS ---- */
+
+/* A flood of them is not to become one of lines. */
+static void
+log_handshake(struct conn *c, enum tls_failure why, unsigned long error)
+{
+	char text[160] = "";
+	struct timeval now;
+
+	(void)event_base_gettimeofday_cached(c->host->base, &now);
+	if (now.tv_sec - c->host->handshake_logged_s < HANDSHAKE_LOG_EVERY_S)
+		return;
+	c->host->handshake_logged_s = now.tv_sec;
+	if (error != 0)
+		ERR_error_string_n(error, text, sizeof(text));
+	log_warn("tls_handshake_failed", F_TEXT("reason", tls_failure_name(why)),
+	    F_TEXT(error != 0 ? "error" : NULL, text));
+}
+
+static void
+fail_handshake(struct conn *c, enum tls_failure why, unsigned long error)
+{
+	c->host->counts.handshake_failures[why]++;
+	log_handshake(c, why, error);
+	conn_close(c);
+}
+
+static void
+end_handshake(struct conn *c)
+{
+	c->host->counts.handshakes++;
+	c->state = CONN_IDLE;
+	set_timer(c);
+}
+
+static void
+lose_handshake(struct conn *c)
+{
+	unsigned long error = bufferevent_get_openssl_error(c->bev);
+
+	fail_handshake(c, tls_failure_of(error), error);
+}
+
 /* ---- libevent's callbacks ---- */
 
 static void
@@ -529,7 +549,7 @@ on_readable(struct bufferevent *bev, void *arg)
 	(void)bev;
 	if (c->state >= CONN_CLOSING)
 		discard_input(c);
-	else if (c->state != CONN_HANDLING)
+	else if (c->state <= CONN_READING)
 		advance(c);
 	set_reading(c);
 }
@@ -546,6 +566,8 @@ on_sent(struct bufferevent *bev, void *arg)
 		set_timer(c);
 	} else if (c->state <= CONN_READING && in_bytes(c) > 0)
 		advance(c);
+	else if (c->state == CONN_IDLE && c->host->is_draining)
+		restart_timer(c);
 }
 
 static void
@@ -554,8 +576,15 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)bev;
-	if (what & BEV_EVENT_CONNECTED)
-		return;		/* the TLS handshake is done */
+	if (what & BEV_EVENT_CONNECTED) {
+		end_handshake(c);
+		return;
+	}
+	if (c->state == CONN_HANDSHAKE) {
+		lose_handshake(c);
+		ERR_clear_error();
+		return;
+	}
 	if (!(what & BEV_EVENT_EOF)) {
 		ERR_clear_error();
 		conn_lost(c);
@@ -571,10 +600,14 @@ on_event(struct bufferevent *bev, short what, void *arg)
 static void
 time_idle(struct conn *c)
 {
-	if (out_bytes(c) < c->out_seen)
+	if (out_bytes(c) < c->out_seen) {
 		restart_timer(c);	/* slow, but it is reading our answer */
-	else
+	} else if (c->state == CONN_IDLE && c->host->is_draining && out_bytes(c) == 0) {
+		c->state = CONN_CLOSING;
+		settle(c);
+	} else {
 		conn_lost(c);
+	}
 }
 
 static void
@@ -582,6 +615,12 @@ time_reading(struct conn *c)
 {
 	refuse(c, 408, "the request did not arrive in time");
 	settle(c);
+}
+
+static void
+time_handshake(struct conn *c)
+{
+	fail_handshake(c, TLS_TIMED_OUT, 0);
 }
 
 static void
@@ -598,6 +637,7 @@ time_handling(struct conn *c)
 static void (*const on_timer[CONN_NSTATES])(struct conn *) = {
 	[CONN_IDLE]	= time_idle,
 	[CONN_READING]	= time_reading,
+	[CONN_HANDSHAKE] = time_handshake,
 	[CONN_HANDLING]	= time_handling,
 	[CONN_CLOSING]	= time_idle,
 	[CONN_LINGER]	= conn_close,
@@ -670,6 +710,7 @@ conn_open(struct http_host *h, struct bufferevent *take_bev, struct peer *take_p
 		return false;
 	}
 	c->host = h;
+	c->state = bufferevent_openssl_get_ssl(take_bev) != NULL ? CONN_HANDSHAKE : CONN_IDLE;
 	c->bev = take_bev;
 	c->peer = take_peer;
 	c->timer_for = CONN_DEAD;
@@ -722,8 +763,8 @@ host_drain(struct http_host *h)
 
 	h->is_draining = true;
 	TAILQ_FOREACH(c, &h->open, in_list)
-		if (c->state == CONN_IDLE)
-			make_ready(c);
+		if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
+			restart_timer(c);
 }
 
 const char *
@@ -757,7 +798,7 @@ request_free(struct http_request *req)
 }
 
 static void
-send_answer(struct conn *c, const struct http_request *req, struct answer *a)
+send_answer(struct conn *c, const struct http_request *req, struct http_answer *a)
 {
 	a->id = req->id;
 	a->minor = req->msg.minor;
@@ -772,7 +813,7 @@ send_answer(struct conn *c, const struct http_request *req, struct answer *a)
 }
 
 static void
-reply(struct http_request *take_req, struct answer *a)
+reply(struct http_request *take_req, struct http_answer *a)
 {
 	assert(a->status >= 200 && a->status < HTTP_NSTATUSES);
 	if (take_req->conn != NULL)
@@ -785,7 +826,7 @@ reply_problem(struct http_request *take_req, int status, const struct http_heade
     struct str detail)
 {
 	char text[HTTP_PROBLEM_SIZE];
-	struct answer a = {
+	struct http_answer a = {
 		.status = status,
 		.type = problem_type,
 		.headers = headers,
@@ -799,9 +840,9 @@ void
 http_reply(struct http_request *take_req, int status, const struct http_header *headers,
     const char *body, size_t len)
 {
-	struct answer a = { .status = status, .headers = headers, .body = { body, len } };
+	struct http_answer a = { .status = status, .headers = headers, .body = { body, len } };
 
-	if (are_sendable(headers))
+	if (http_headers_are_sendable(headers))
 		reply(take_req, &a);
 	else
 		reply_problem(take_req, 500, NULL, STR("the answer could not be sent"));
@@ -811,7 +852,7 @@ void
 http_reply_problem(struct http_request *take_req, int status,
     const struct http_header *headers, struct str detail)
 {
-	if (are_sendable(headers))
+	if (http_headers_are_sendable(headers))
 		reply_problem(take_req, status, headers, detail);
 	else
 		reply_problem(take_req, 500, NULL, STR("the answer could not be sent"));

@@ -32,6 +32,7 @@ struct http_host {
 	struct event			*turn;	/* ours: serves ready, frees dead */
 	struct evbuffer			*answer;	/* ours: one is put together in it, empty between */
 	bool				 is_draining;
+	time_t				 handshake_logged_s;	/* last line about a failed one */
 	time_t				 date_at_s;
 	char				 date[HTTP_DATE_SIZE];	/* text of date_at_s */
 };

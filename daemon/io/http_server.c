@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +22,7 @@
 
 #include "base/log.h"
 #include "io/http_conn.h"
+#include "io/listen_address.h"
 #include "io/peer_table.h"
 
 enum { BACKLOG = 1024, PAUSE_MS = 100, LOG_EVERY_S = 10 };
@@ -33,10 +32,11 @@ struct http_server {
 	struct evconnlistener	*listener;	/* ours; NULL once draining */
 	struct event		*resume;	/* ours: ends a pause in accepting */
 	struct peer_table	*peers;		/* ours */
-	SSL_CTX			*tls;		/* the caller's, or NULL */
+	SSL_CTX			*tls;		/* our reference; NULL: plain */
 	int			 spare_fd;	/* given up to accept one more; or -1 */
 	time_t			 logged_at_s;	/* last line about a full table */
-	unsigned short		 port;
+	bool			 is_passed;	/* who passed it listens on after us */
+	struct listen_address	 address;
 };
 
 static const char *const refusal_names[HTTP_NREFUSALS] = {
@@ -61,7 +61,7 @@ log_shed(struct http_server *s, const char *why)
 	if (now.tv_sec - s->logged_at_s < LOG_EVERY_S)
 		return;	/* a flood of connections is not to become one of lines */
 	s->logged_at_s = now.tv_sec;
-	log_warn("http_connections_refused", F_TEXT("reason", why), F_NUM("port", s->port),
+	log_warn("http_connections_refused", F_TEXT("reason", why), F_NUM("port", listen_address_port(&s->address)),
 	    F_NUM("open", s->host.counts.open));
 }
 
@@ -198,68 +198,54 @@ on_accept_error(struct evconnlistener *l, void *arg)
 		pause_accepting(s);
 }
 
-/* "1.2.3.4:80" or "[::1]:80".  libevent's own parser does not take port 0. */
 static bool
-parse_address(const char *text, struct sockaddr_storage *ret_ss, socklen_t *ret_len)
+open_socket(struct http_server *s, const struct http_listen *at, struct err *err)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-	    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-	const char *colon = strrchr(text, ':');
-	bool has_brackets = colon != NULL && colon - text >= 2 && *text == '[' && colon[-1] == ']';
-	struct addrinfo *found;
-	char host[64];
-	int64_t port;
+	const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
+	struct listen_address a;
 
-	/* getaddrinfo() takes 99999 for 34463. */
-	if (colon == NULL || (size_t)(colon - text) >= sizeof(host) ||
-	    !str_to_i64(str_of(colon + 1), 0, UINT16_MAX, &port))
-		return false;
-	(void)snprintf(host, sizeof(host), "%.*s",
-	    (int)(colon - text) - (has_brackets ? 2 : 0), text + has_brackets);
-	if ((strchr(host, ':') != NULL) != has_brackets ||
-	    getaddrinfo(host, colon + 1, &hints, &found) != 0)
-		return false;
-	memcpy(ret_ss, found->ai_addr, found->ai_addrlen);
-	*ret_len = found->ai_addrlen;
-	freeaddrinfo(found);
-	return true;
-}
-
-bool
-http_is_address(const char *address)
-{
-	struct sockaddr_storage ss;
-	socklen_t len;
-
-	return parse_address(address, &ss, &len);
+	if (at->take_fd != -1) {
+		/* Its backlog is the choice of who opened it. */
+		s->listener = evutil_make_socket_nonblocking(at->take_fd) != 0 ? NULL :
+		    evconnlistener_new(s->host.base, on_accept, s, flags, 0, at->take_fd);
+		return s->listener != NULL || err_set(err, ERR_RETRY, "out of memory");
+	}
+	if (!listen_address_read(at->address, &a))
+		return err_set(err, ERR_CONFIG, "listen=%s: not ADDRESS:PORT", at->address);
+	s->listener = evconnlistener_new_bind(s->host.base, on_accept, s,
+	    flags | LEV_OPT_REUSEABLE, BACKLOG, (struct sockaddr *)&a.ss, (int)a.len);
+	return s->listener != NULL ||
+	    err_set(err, ERR_CONFIG, "listen=%s: %s", at->address, strerror(errno));
 }
 
 static bool
-start_listening(struct http_server *s, const char *address, struct err *err)
+start_listening(struct http_server *s, const struct http_listen *at, struct err *err)
 {
-	struct sockaddr_storage ss = { 0 };
-	struct sockaddr *sa = (struct sockaddr *)&ss;
-	socklen_t len = sizeof(ss);
+	evutil_socket_t fd;
 	int one = 1;
 
-	if (!parse_address(address, &ss, &len))
-		return err_set(err, ERR_CONFIG, "listen=%s: not ADDRESS:PORT", address);
-	s->listener = evconnlistener_new_bind(s->host.base, on_accept, s,
-	    LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, sa, (int)len);
-	if (s->listener == NULL)
-		return err_set(err, ERR_CONFIG, "listen=%s: %s", address, strerror(errno));
+	if (!open_socket(s, at, err))
+		return false;
+	fd = evconnlistener_get_fd(s->listener);
 	evconnlistener_set_error_cb(s->listener, on_accept_error);
 	/* Connections inherit it; without, each TLS answer waits 40 ms for an ACK. */
-	(void)setsockopt(evconnlistener_get_fd(s->listener), IPPROTO_TCP, TCP_NODELAY,
-	    &one, sizeof(one));
-	if (getsockname(evconnlistener_get_fd(s->listener), sa, &len) == 0)
-		s->port = ntohs(sa->sa_family == AF_INET6 ?
-		    ((struct sockaddr_in6 *)&ss)->sin6_port : ((struct sockaddr_in *)&ss)->sin_port);
-	return true;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	s->is_passed = at->take_fd != -1;
+	return listen_address_of(fd, &s->address) ||
+	    err_set(err, ERR_CONFIG, "listen=%s: no listening TCP socket", at->address);
+}
+
+void
+http_server_set_tls(struct http_server *s, struct ssl_ctx_st *tls)
+{
+	if (tls != NULL)
+		(void)SSL_CTX_up_ref(tls);
+	SSL_CTX_free(s->tls);
+	s->tls = tls;
 }
 
 struct http_server *
-http_server_new(struct event_base *base, const char *address, struct ssl_ctx_st *tls,
+http_server_new(struct event_base *base, const struct http_listen *at,
     const struct http_limits *limits, const struct http_server_ops *ops, void *owner,
     struct err *err)
 {
@@ -270,7 +256,7 @@ http_server_new(struct event_base *base, const char *address, struct ssl_ctx_st 
 		return NULL;
 	}
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	s->tls = tls;
+	http_server_set_tls(s, at->tls);
 	s->host.limits = *limits;
 	s->host.ops = ops;
 	s->host.owner = owner;
@@ -278,7 +264,7 @@ http_server_new(struct event_base *base, const char *address, struct ssl_ctx_st 
 	s->resume = evtimer_new(base, on_resume, s);
 	if (!host_init(&s->host, base) || s->peers == NULL || s->resume == NULL)
 		(void)err_set(err, ERR_RETRY, "out of memory");
-	else if (start_listening(s, address, err))
+	else if (start_listening(s, at, err))
 		return s;
 	http_server_free(s);
 	return NULL;
@@ -295,24 +281,44 @@ http_server_free(struct http_server *s)
 		event_free(s->resume);
 	host_fini(&s->host);
 	peer_table_free(s->peers);
+	SSL_CTX_free(s->tls);
 	if (s->spare_fd != -1)
 		(void)close(s->spare_fd);
 	free(s);
 }
 
+/* Those whom the kernel has let in already.  They would be reset. */
+static void
+accept_waiting(struct http_server *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd;
+
+	for (int n = 0; n < BACKLOG; n++, len = sizeof(ss)) {
+		fd = accept4(evconnlistener_get_fd(s->listener), (struct sockaddr *)&ss, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd == -1)
+			return;
+		on_accept(s->listener, fd, (struct sockaddr *)&ss, (int)len, s);
+	}
+}
+
 void
 http_server_drain(struct http_server *s)
 {
+	if (s->listener != NULL && !s->is_passed)
+		accept_waiting(s);
 	if (s->listener != NULL)
 		evconnlistener_free(s->listener);
 	s->listener = NULL;
 	host_drain(&s->host);
 }
 
-unsigned short
-http_server_port(const struct http_server *s)
+void
+http_server_address(const struct http_server *s, struct listen_address *ret)
 {
-	return s->port;
+	*ret = s->address;
 }
 
 const struct http_counts *

@@ -11,10 +11,12 @@
 #include "base/str.h"
 #include "base/uuid.h"
 #include "io/http_parse.h"
+#include "io/tls_context.h"
 
 struct event_base;
 struct http_request;
 struct http_server;
+struct listen_address;
 struct ssl_ctx_st;
 
 /* Every field must be set; a limit reached is an answer or a closed connection,
@@ -22,7 +24,7 @@ struct ssl_ctx_st;
  * x (head + output_bytes + 32 kB + one answer), and TLS's 25 kB. */
 struct http_limits {
 	struct http_parse_limits parse;	/* head 414/431, body 413 */
-	unsigned	request_ms;	/* first byte to last byte of a request: 408 */
+	unsigned	request_ms;	/* first byte to last byte of a request: 408; a handshake */
 	unsigned	idle_ms;	/* without a request, or without reading our answer */
 	size_t		bodies_bytes;	/* of all bodies that are being received: 503 */
 	size_t		output_bytes;	/* above it no further request is looked at */
@@ -53,6 +55,8 @@ struct http_counts {
 	uint64_t	gone;		/* left while the owner had the request */
 	uint64_t	refused[HTTP_NREFUSALS];
 	uint64_t	responses[HTTP_NSTATUSES];	/* by status, refusals too */
+	uint64_t	handshakes;	/* of TLS, that were completed */
+	uint64_t	handshake_failures[TLS_NFAILURES];	/* closed without a word */
 	unsigned	open;		/* connections now */
 };
 
@@ -98,16 +102,22 @@ struct http_server_ops {
 /* "bad_request" and so on, for a metric's label. */
 const char	*http_refusal_name(enum http_refusal why);
 
-/* Whether it is one that http_server_new() takes. */
-TL_MUST bool http_is_address(const char *address);
-/* Listens on `address` ("127.0.0.1:8080", "[::]:8080"); port 0 lets the kernel
- * choose.  `tls` NULL: plain.  Otherwise its certificates and options are the
- * caller's, and it has to outlive the server.  `ops`, `base` and `owner` are borrowed;
- * `limits` is copied.  The process has to ignore SIGPIPE.
+/* Where and how to listen. */
+struct http_listen {
+	const char		*address;	/* as listen_address_read() takes it */
+	int			 take_fd;	/* a listening socket instead; -1: none */
+	struct ssl_ctx_st	*tls;		/* NULL: plain */
+};
+
+/* The socket is the server's once it is there.  The server holds a reference of its own to
+ * `tls`, whose certificates and options are the caller's.  `ops`, `base` and `owner` are
+ * borrowed; `limits` is copied.  The process has to ignore SIGPIPE.
  * NULL: ERR_CONFIG (address) or ERR_RETRY (memory). */
-TL_MUST struct http_server *http_server_new(struct event_base *base, const char *address,
-    struct ssl_ctx_st *tls, const struct http_limits *limits,
+TL_MUST struct http_server *http_server_new(struct event_base *base,
+    const struct http_listen *at, const struct http_limits *limits,
     const struct http_server_ops *ops, void *owner, struct err *err);
+/* For connections from now on, with a reference of its own; NULL: plain. */
+void	http_server_set_tls(struct http_server *s, struct ssl_ctx_st *tls);
 /* Closes everything at once.  Requests the owner still holds live on until they
  * are answered; gone() is not called for them.  Not from inside an op.  Accepts
  * NULL. */
@@ -115,7 +125,8 @@ void	http_server_free(struct http_server *s);
 /* Takes no new connection and closes the idle ones; the others get the answer to
  * the request they have begun.  Done when http_server_counts()->open is 0. */
 void	http_server_drain(struct http_server *s);
-unsigned short http_server_port(const struct http_server *s);
+/* Where it really listens, or did. */
+void	http_server_address(const struct http_server *s, struct listen_address *ret);
 const struct http_counts *http_server_counts(const struct http_server *s);
 
 /* All str are valid until the request is answered. */

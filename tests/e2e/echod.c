@@ -30,6 +30,7 @@
 
 #include "base/buf.h"
 #include "io/http_server.h"
+#include "io/listen_address.h"
 
 enum { SMALL_BYTES = 100, PAGE_BYTES = 1 << 20 };
 
@@ -367,6 +368,7 @@ main(int argc, char **argv)
 		    .per_address = 10000 },
 	};
 	struct app app = { .base = event_base_new() };
+	struct listen_address address;
 	struct event *term, *intr;
 	struct err err;
 
@@ -382,8 +384,9 @@ main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	app.tls = s.cert != NULL ? new_tls(&s) : NULL;
-	app.server = http_server_new(app.base, argc > 1 ? argv[1] : "127.0.0.1:0", app.tls,
-	    &s.limits, &ops, &app, &err);
+	app.server = http_server_new(app.base, &(struct http_listen){ .take_fd = -1,
+	    .address = argc > 1 ? argv[1] : "127.0.0.1:0", .tls = app.tls }, &s.limits, &ops, &app,
+	    &err);
 	if (app.server == NULL) {
 		fprintf(stderr, "%s\n", err.text);
 		exit(1);
@@ -392,7 +395,8 @@ main(int argc, char **argv)
 	intr = evsignal_new(app.base, SIGINT, on_signal, &app);
 	(void)event_add(term, NULL);
 	(void)event_add(intr, NULL);
-	printf("port %u\n", http_server_port(app.server));
+	http_server_address(app.server, &address);
+	printf("port %u\n", listen_address_port(&address));
 	fflush(stdout);
 	(void)event_base_dispatch(app.base);
 	http_server_free(app.server);

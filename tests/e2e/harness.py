@@ -289,12 +289,15 @@ class Daemon:
             if self.own_directory:
                 self.own_directory.cleanup()
 
+    def spawn(self, err):
+        return subprocess.Popen([program("touchlogd"), "-c", self.config], stdin=subprocess.DEVNULL,
+                                stdout=err, stderr=err, env=self.env)
+
     def start(self):
         assert self.p is None
         self.err_path = os.path.join(self.directory, f"stderr-{time.monotonic_ns()}")
         with open(self.err_path, "wb") as err:
-            self.p = subprocess.Popen([program("touchlogd"), "-c", self.config], stdin=subprocess.DEVNULL,
-                                      stdout=err, stderr=err, env=self.env)
+            self.p = self.spawn(err)
         until(lambda: self.logged("started") or not self.is_running(), "the start")
         assert self.is_running(), self.stderr()[-5000:]
         self.ports = {f["listener"]: int(f["port"]) for f in self.logged("listening")}

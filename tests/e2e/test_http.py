@@ -766,7 +766,7 @@ def test_an_answer_given_in_the_turn_in_which_the_probe_is_due_is_sent():
 
 
 def test_a_tls_client_that_never_finishes_the_handshake_is_closed():
-    with Server(tls=True, idle_ms=600) as s:
+    with Server(tls=True, request_ms=600) as s:
         c = socket.create_connection(("127.0.0.1", s.port), 5)
         c.sendall(b"\x16\x03\x01")
         start = time.time()

@@ -754,6 +754,33 @@ a_bad_secret_is_an_error_that_does_not_repeat_it(void **state)
 }
 
 static void
+a_check_from_outside_of_the_service_warns_of_credentials_and_reads_the_rest(void **state)
+{
+	(void)state;
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+	write_file("t.yaml", "sources:\n  s: { type: webhook, secret: [\"cred:key\", \"file:none\"] }\n");
+	conf_free(conf);
+	conf = conf_load_to_check("t.yaml", keys, &got);
+	assert_non_null(conf);
+	assert_errors("t.yaml:2:44: sources.s.secret: file:none: No such file or directory");
+	assert_int_equal(conf_warnings(conf), 1);
+	assert_string_equal(conf_warning_text(conf, 0), "t.yaml:2:32: sources.s.secret: cred:key: "
+	    "not checked: the service alone has its credentials");
+	assert_false(conf_has_secrets(conf));
+
+	write_file("key", "x");
+	assert_int_equal(chmod("key", 0600), 0);
+	write_file("t.yaml", "sources:\n  s: { type: webhook, secret: \"cred:key\" }\n");
+	assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+	conf_free(conf);
+	memset(&got, 0, sizeof(got));
+	conf = conf_load_to_check("t.yaml", keys, &got);
+	assert_str(loaded_secret(), "x");
+	assert_true(conf_has_secrets(conf));
+	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+}
+
+static void
 a_secret_file_has_at_most_64_kib(void **state)
 {
 	static char bytes[65537];
@@ -1572,6 +1599,7 @@ main(void)
 		TEST(a_secret_file_counts_from_the_folder_of_its_configuration),
 		TEST(a_secret_that_everybody_can_read_is_a_warning),
 		TEST(a_bad_secret_is_an_error_that_does_not_repeat_it),
+		TEST(a_check_from_outside_of_the_service_warns_of_credentials_and_reads_the_rest),
 		TEST(a_secret_file_has_at_most_64_kib),
 		TEST(a_secret_is_read_without_a_configuration_too),
 		TEST(deep_nesting_is_an_error),
