@@ -229,18 +229,19 @@ read_event(struct reading *r, struct document *d, size_t i, struct item_origin *
  * that the same event parked twice is parked once. */
 static struct parking
 parking_of(const struct reading *r, const struct draft *d, const struct item_origin *o,
-    const struct err *why)
+    const struct err *why, enum dedupe_basis *ret_basis)
 {
 	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
 	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
 	    .id = o->id };
 	struct parking k = { .id = o->id, .source = r->source->name, .raw = o->raw,
 	    .content_type = o->content_type, .reason = str_of(why->text) };
-	enum dedupe_basis basis;
 
-	k.key = dedupe_key(r->source, &facts, &basis);
-	if (basis == DEDUPE_BY_NOTHING)
+	k.key = dedupe_key(r->source, &facts, ret_basis);
+	if (*ret_basis == DEDUPE_BY_NOTHING) {
 		k.key = dedupe_body_key(r->source, o->raw);
+		*ret_basis = DEDUPE_BY_BYTES;
+	}
 	return k;
 }
 
@@ -265,7 +266,7 @@ static void
 give_unfit(struct giving *g, struct event_outcome *o, const struct draft *d,
     const struct item_origin *origin, const struct err *why)
 {
-	const struct parking parking = parking_of(g->r, d, origin, why);
+	const struct parking parking = parking_of(g->r, d, origin, why, &o->key_basis);
 
 	o->parking = &parking;
 	o->why = why;

@@ -34,6 +34,7 @@ struct event_outcome {
 	struct uuid			 id;
 	const struct interaction	*event;		/* FITS */
 	const struct parking		*parking;	/* UNFIT */
+	enum dedupe_basis		 key_basis;	/* of that */
 	const struct err		*why;		/* UNFIT, REJECTED */
 	/* As far as it could be read; NULL: not at all. */
 	const struct draft		*draft;

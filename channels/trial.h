@@ -15,12 +15,17 @@ struct http_message;
 /* A request that is only looked at (`touchlog source try`): nothing of it is logged, counted
  * or answered. */
 
+struct trial_sender {
+	bool		 is_checked;	/* the secrets were there */
+	bool		 has_proof;	/* not checked, but it says something that could be */
+	const char	*check;		/* that failed; NULL: none */
+	struct str	 url;		/* the one that was verified; or none */
+};
+
 /* What is found out, in this order, each at most once but for events. */
 struct trial_ops {
-	/* check NULL: the sender is known.  Else the check that failed; the rest is told all
-	 * the same.  Not called when the sender is not checked.  `url` is the one that was
-	 * verified, or none. */
-	void	(*sender)(void *arg, const char *check, struct str url);
+	/* The rest is told whoever it is. */
+	void	(*sender)(void *arg, const struct trial_sender *s);
 	/* These end it. */
 	void	(*refused)(void *arg, const struct body_refusal *why);
 	void	(*handshake)(void *arg, const struct handshake_answer *a);

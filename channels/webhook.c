@@ -401,16 +401,26 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 
 /* ---- trying ---- */
 
+static bool
+has_proof(const struct asking *a)
+{
+	for (size_t i = 0; i < a->m->nheaders; i++)
+		if (signature_reads(a->w->signature, a->m->headers[i].name))
+			return true;
+	return a->token.p != NULL;
+}
+
 static void
 tell_sender(struct asking *a, const struct trial *t)
 {
-	const char *check = NULL;
+	struct trial_sender s = { .is_checked = t->checks_sender && is_posted(a),
+	    .has_proof = has_proof(a) };
+	const char *check;
 
-	if (t->checks_sender && is_posted(a)) {
-		if (judge_sender(a, &check))
-			check = NULL;
-		t->ops->sender(t->arg, check, verified_url(a));
-	}
+	if (s.is_checked && !judge_sender(a, &check))
+		s.check = check;
+	s.url = verified_url(a);
+	t->ops->sender(t->arg, &s);
 }
 
 /* What a sender that is not known says is told all the same: mostly an old signature is
