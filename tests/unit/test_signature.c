@@ -387,6 +387,8 @@ bearer_takes_the_secret_whatever_the_case_of_its_name(void **state)
 	(void)state;
 	assert_rows(s, rows, sizeof(rows) / sizeof(rows[0]));
 	assert_string_equal(signature_challenge(s), "Bearer");
+	assert_true(signature_reads(s, STR("authorization")));
+	assert_false(signature_reads(s, STR("X-Token")));
 	signature_free(s);
 }
 
@@ -435,6 +437,8 @@ token_is_in_its_header_or_behind_the_path(void **state)
 
 	(void)state;
 	assert_rows(s, rows, sizeof(rows) / sizeof(rows[0]));
+	assert_true(signature_reads(s, STR("x-token")));
+	assert_false(signature_reads(s, STR("Authorization")));
 	/* What stands in the path does not help when a header is asked for. */
 	assert_string_equal(check_full(s, "", STR(BODY), STR(KEY)), "header_missing");
 	signature_free(s);
