@@ -3,9 +3,9 @@
  * type: webhook.  Software posts events as JSON: canonical ones, or any others with a
  * `map` that says where things stand in them.
  *
- * Order of a request (each step can refuse): handshakes by GET, method, paused, who sent
- * it (over the raw bytes), handshakes by POST, rate, type and coding, JSON; then each event for itself.  Who does not know
- * the secret learns nothing about the rest.
+ * Order of a request (each step can refuse): path, handshakes by GET, method, paused, who
+ * sent it (over the raw bytes), handshakes by POST, type and coding, JSON, rate; then each
+ * event for itself.  Who does not know the secret learns nothing about the rest.
  */
 #include "channels/channel.h"
 

@@ -240,9 +240,9 @@ static const struct verb verbs[] = {
 	{ "try", "NAME|--preset NAME [FILE]", 0, 2, source_try_options,
 	    sizeof(struct source_try_options),
 	    .summary = "Show what a payload would become, field by field, and log nothing",
-	    .help = "FILE, or stdin, is a body, or a whole request as it was captured.  Neither the daemon\n"
-	    "nor the database is asked.  The exit code is 0 when every event would be logged or\n"
-	    "ignored, 1 when one would be parked, rejected or refused.\n"
+	    .help = "FILE, or stdin, is a body, or a whole request as it was captured.  Neither the\n"
+	    "daemon nor the database is asked.  The exit code is 0 when every event would be\n"
+	    "logged or ignored, 1 when one would be parked, rejected or refused.\n"
 	    "The sender is checked with --verify, or where a header is given that proves who it is.",
 	    .run = source_try },
 	{ 0 },
