@@ -34,6 +34,7 @@ static const struct body_type {
 	{ STR("application/x-ndjson"), BODY_LINES, false },
 	{ STR("application/jsonl"), BODY_LINES, false },
 	{ STR("text/plain"), BODY_JSON, true },		/* Amazon SNS */
+	{ STR("application/x-www-form-plaintext"), BODY_JSON, true },	/* older FreeSWITCHes */
 	{ STR("application/x-www-form-urlencoded"), BODY_FORM, true },
 	{ STR("application/x-www-form-base64-encoded"), BODY_FORM_BASE64, true },
 	{ STR("multipart/form-data"), BODY_MULTIPART, true },
