@@ -30,6 +30,7 @@ struct http_host {
 	size_t				 nready;
 	size_t				 bodies_bytes;	/* of the bodies being received */
 	struct event			*turn;	/* ours: serves ready, frees dead */
+	struct evbuffer			*answer;	/* ours: one is put together in it, empty between */
 	bool				 is_draining;
 	time_t				 date_at_s;
 	char				 date[HTTP_DATE_SIZE];	/* text of date_at_s */

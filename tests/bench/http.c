@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Posts the events over HTTP/1.1 keep-alive connections and counts what became of
- * them.
+ * Posts the events over HTTP/1.1 keep-alive connections, plain or (https) through TLS
+ * without asking whose certificate it is, and counts what became of them.
  *
  * Closed loop: a connection sends its next request as soon as it has the answer to
  * the last.  Paced (-r): request i is due i/rate seconds after the start, on
@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -24,6 +25,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/ssl.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -58,10 +60,12 @@ struct url {
 	char		 host[64];	/* a numeric IPv4 address */
 	const char	*path;		/* borrowed */
 	struct sockaddr_in address;
+	bool		 is_tls;
 };
 
 struct conn {
 	int		 fd;
+	SSL		*ssl;		/* ours; NULL: plain */
 	struct load_run	*run;		/* outlives us */
 	int64_t		 request;	/* the one in flight, or -1 */
 	int64_t		 next;		/* paced: the request that is ours next */
@@ -75,6 +79,7 @@ struct conn {
 struct load_run {
 	const struct load_conf	*conf;
 	struct url		 url;
+	SSL_CTX			*tls;		/* ours; NULL: plain */
 	bool			 is_many;	/* events a request, and plural answers */
 	int			 epoll_fd;
 	struct conn		*conns;		/* ours */
@@ -91,20 +96,22 @@ struct load_run {
 static void
 url_parse(struct url *ret_url, const char *text)
 {
-	struct str rest = str_of(text), host, port;
+	struct str rest = str_of(text), scheme, host, port;
 	int64_t number;
 
-	if (!str_starts(rest, STR("http://")))
-		errx(2, "%s: not http://ADDRESS:PORT/PATH", text);
-	ret_url->path = strchr(text + strlen("http://"), '/');
-	rest = str_skip(rest, strlen("http://"));
+	scheme = str_cut(&rest, ':');
+	ret_url->is_tls = str_eq(scheme, STR("https"));
+	if ((!ret_url->is_tls && !str_eq(scheme, STR("http"))) || !str_starts(rest, STR("//")))
+		errx(2, "%s: not http[s]://ADDRESS:PORT/PATH", text);
+	rest = str_skip(rest, 2);
+	ret_url->path = strchr(rest.p, '/');
 	port = str_cut(&rest, '/');
 	host = str_cut(&port, ':');
 	(void)snprintf(ret_url->host, sizeof(ret_url->host), "%.*s", STR_ARG(host));
 	ret_url->address.sin_family = AF_INET;
 	if (ret_url->path == NULL || !str_to_i64(port, 1, UINT16_MAX, &number) ||
 	    inet_pton(AF_INET, ret_url->host, &ret_url->address.sin_addr) != 1)
-		errx(2, "%s: not http://ADDRESS:PORT/PATH", text);
+		errx(2, "%s: not http[s]://ADDRESS:PORT/PATH", text);
 	ret_url->address.sin_port = htons((uint16_t)number);
 }
 
@@ -181,6 +188,46 @@ make_requests(struct load_run *run)
 }
 
 static void
+conn_start_tls(struct conn *c)
+{
+	c->ssl = SSL_new(c->run->tls);
+	if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || SSL_connect(c->ssl) != 1)
+		errx(1, "TLS with %s failed", c->run->conf->target);
+	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0)
+		err(1, "fcntl");
+}
+
+/* As send() and recv() without blocking. */
+static ssize_t
+tls_result(const struct conn *c, int ret)
+{
+	const int why = ret > 0 ? SSL_ERROR_NONE : SSL_get_error(c->ssl, ret);
+
+	if (why == SSL_ERROR_NONE)
+		return ret;
+	if (why == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+	return -1;
+}
+
+static ssize_t
+link_send(const struct conn *c, const char *bytes, size_t n)
+{
+	if (c->ssl == NULL)
+		return send(c->fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return tls_result(c, SSL_write(c->ssl, bytes, n < INT32_MAX ? (int)n : INT32_MAX));
+}
+
+static ssize_t
+link_receive(const struct conn *c, char *room, size_t n)
+{
+	if (c->ssl == NULL)
+		return recv(c->fd, room, n, MSG_DONTWAIT);
+	return tls_result(c, SSL_read(c->ssl, room, (int)n));
+}
+
+static void
 conn_open(struct load_run *run, int64_t i)
 {
 	struct conn *c = &run->conns[i];
@@ -194,6 +241,8 @@ conn_open(struct load_run *run, int64_t i)
 	    sizeof(run->url.address)) != 0)
 		err(1, "connect %s", run->conf->target);
 	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (run->tls != NULL)
+		conn_start_tls(c);
 	if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, c->fd, &want) != 0)
 		err(1, "epoll_ctl");
 }
@@ -219,8 +268,7 @@ conn_send(struct conn *c)
 	const size_t from = run->at[c->request], len = run->at[c->request + 1] - from;
 
 	while (c->sent < len) {
-		const ssize_t n = send(c->fd, run->requests.p + from + c->sent, len - c->sent,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
+		const ssize_t n = link_send(c, run->requests.p + from + c->sent, len - c->sent);
 
 		if (n < 0 && errno == EAGAIN) {
 			conn_set_blocked(c, true);
@@ -387,8 +435,9 @@ parse_reply(const struct str reply, int *ret_status, const char **ret_body)
 	return reply.p + reply.n == *ret_body + n;
 }
 
-static void
-conn_receive(struct conn *c)
+/* False: there is nothing more for now. */
+static bool
+conn_receive_some(struct conn *c)
 {
 	const size_t had = c->reply.n;
 	char *at = buf_space(&c->reply, REPLY_ROOM_BYTES);
@@ -398,7 +447,7 @@ conn_receive(struct conn *c)
 
 	if (at == NULL)
 		errx(1, "a reply of more than %d bytes", REPLY_MAX_BYTES);
-	n = recv(c->fd, at, REPLY_ROOM_BYTES - 1, MSG_DONTWAIT);
+	n = link_receive(c, at, REPLY_ROOM_BYTES - 1);
 	if (n < 0 && errno != EAGAIN)
 		err(1, "recv");
 	if (n == 0)
@@ -406,10 +455,19 @@ conn_receive(struct conn *c)
 		    " without an answer");
 	c->reply.n = had + (size_t)(n < 0 ? 0 : n);
 	c->reply.p[c->reply.n] = '\0';	/* there is room for it: see recv() */
-	if (!parse_reply(buf_str(&c->reply), &status, &body))
-		return;
-	buf_clear(&c->reply);
-	settle(c, status, body);
+	if (n > 0 && parse_reply(buf_str(&c->reply), &status, &body)) {
+		buf_clear(&c->reply);
+		settle(c, status, body);
+	}
+	return n > 0;
+}
+
+/* epoll knows nothing of what TLS has taken in already. */
+static void
+conn_receive(struct conn *c)
+{
+	while (conn_receive_some(c) && c->ssl != NULL && SSL_has_pending(c->ssl) == 1)
+		;
 }
 
 /* Paced: hands out what is due by now; the time until the next is, in us. */
@@ -501,10 +559,12 @@ static void
 run_fini(struct load_run *run)
 {
 	for (int64_t i = 0; i < run->conf->n_conns; i++) {
+		SSL_free(run->conns[i].ssl);
 		(void)close(run->conns[i].fd);
 		buf_fini(&run->conns[i].reply);
 	}
 	(void)close(run->epoll_fd);
+	SSL_CTX_free(run->tls);
 	free(run->conns);
 	free(run->at);
 	free(run->latency_us);
@@ -522,6 +582,10 @@ post(const struct load_conf *conf, bool is_many)
 	if (run.epoll_fd < 0 || run.conns == NULL)
 		err(1, "start");
 	url_parse(&run.url, conf->target);
+	if (run.url.is_tls && (run.tls = SSL_CTX_new(TLS_client_method())) == NULL)
+		errx(1, "no TLS");
+	if (run.tls != NULL)
+		(void)SSL_CTX_set_mode(run.tls, SSL_MODE_ENABLE_PARTIAL_WRITE);
 	make_requests(&run);
 	for (int64_t i = 0; i < conf->n_conns; i++)
 		conn_open(&run, i);
