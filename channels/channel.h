@@ -20,6 +20,7 @@ struct channel;			/* one configured source, owned by the host */
 struct http_message;
 struct http_request;
 struct http_verdict;
+struct trial;
 
 /* A channel type turns one foreign protocol into interactions.  The host calls the ops
  * from the event loop only: check while the configuration is read, then new,
@@ -53,6 +54,10 @@ struct channel_ops {
 	 * NULL: this type parks nothing. */
 	bool	(*replay)(struct channel *ch, const struct parking *p, struct receipt *r,
 		    struct err *err);
+	/* Tells what a request would come to, by the same steps as request: there is no
+	 * instance, only settings.  false: ERR_RETRY, memory is out.  NULL: requests cannot
+	 * be tried. */
+	bool	(*try)(const struct trial *t, struct err *err);
 };
 
 /* The instance's own state, set in new. */

@@ -176,15 +176,28 @@ signature_verify(struct signature *s, const struct signature_request *r, const c
 }
 
 bool
-signature_needs_body(const struct signature *s)
-{
-	return s->scheme->verify == verify_signed;
-}
-
-bool
 signature_needs_url(const struct signature *s)
 {
 	return s->needs_url;
+}
+
+bool
+signature_reads(const struct signature *s, struct str header)
+{
+	if (s->scheme->challenge != NULL && str_eq_nocase(header, STR("Authorization")))
+		return true;
+	if (s->header.n > 0 && str_eq_nocase(header, s->header))
+		return true;
+	for (size_t i = 0; i < s->nforms; i++) {
+		const struct form *f = &s->forms[i];
+		const struct str names[] = { f->header, f->only_header, f->timestamp_header,
+		    f->id_header };
+
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+			if (names[k].n > 0 && str_eq_nocase(header, names[k]))
+				return true;
+	}
+	return false;
 }
 
 const char *

@@ -83,12 +83,11 @@ struct signature_request {
 TL_MUST bool signature_verify(struct signature *s, const struct signature_request *r,
     const char **ret_check);
 
-/* Whether the body has to be there before anything is known: if not, a request can
- * be refused by its head. */
-bool	signature_needs_body(const struct signature *s);
 /* Whether the URL is signed: without one, nothing verifies. */
 bool	signature_needs_url(const struct signature *s);
-/* "Bearer" or "Basic" for WWW-Authenticate; NULL for the other schemes. */
+/* Whether this header is one of those that tell who sent it. */
+bool	signature_reads(const struct signature *s, struct str header);
+/* What stands in WWW-Authenticate; NULL: the scheme has no such word. */
 const char *signature_challenge(const struct signature *s);
 
 /* What a sender is about to post, borrowed for the call. */

@@ -83,7 +83,7 @@ struct attempt;
 struct scheme {
 	const char	*digest;	/* hmac: its name for OpenSSL */
 	size_t		 digest_len;	/* bytes */
-	const char	*challenge;	/* the word in Authorization and WWW-Authenticate */
+	const char	*challenge;	/* in WWW-Authenticate; its first word in Authorization */
 	unsigned	 needs, takes;	/* GIVEN_ bits of the settings */
 	enum secret_form secret;
 	unsigned	 kinds;		/* bit per enum key_kind to be made of each secret */

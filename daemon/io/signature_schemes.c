@@ -136,7 +136,7 @@ const struct scheme schemes[SIGNATURE_NSCHEMES] = {
 	    .challenge = "Bearer", .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
 	[SIGNATURE_BASIC] = { .verify = verify_basic, .sign = sign_basic,
-	    .challenge = "Basic", .kinds = 1 << KEY_SUM,
+	    .challenge = "Basic realm=\"touchlog\"", .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_USER | GIVEN_SECRET, .takes = GIVEN_USER | GIVEN_SECRET },
 	[SIGNATURE_TOKEN] = { .verify = verify_token, .sign = sign_token, .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET | GIVEN_HEADER },

@@ -155,6 +155,7 @@ end_joining(struct search *s)
 		    JOINED_MAX_BYTES);
 	}
 	if (s->fate != PLACE_FAULT) {
+		s->ret->from = s->place->joined;
 		s->fate = place_set_text(s->ret,
 		    arena_str(s->context->arena, buf_str(&s->joined)));
 		if (s->ret->text.p == NULL) {
@@ -200,7 +201,7 @@ search_document(struct search *s)
 static void
 search_constant(struct search *s)
 {
-	struct place_value v = { .text = s->place->text, .from = s->place->text };
+	struct place_value v = { .text = str_skip(s->place->text, 1), .from = s->place->text };
 
 	(void)take(s, &v);
 }

@@ -5,7 +5,7 @@ A case is Case(preset, title, body, rows, headers): `rows` are the interactions 
 those named are compared), and of `who` (identities of the customer), `with` (identities of participants by role) and
 attributes by "attributes.x".  A column that must be empty is None.
 """
-import json
+import base64, json
 
 from corpus_posts import sendgrid_body
 from senders import form, multipart
@@ -361,6 +361,11 @@ CASES = [
          {"kind": "call", "outcome": "abandoned", "attributes.queue": "support@default"}),
     Case("freeswitch", "as a form", form({"cdr": json.dumps(cdr("+36301110013", "1000", uuid="u-5"))}),
          {"kind": "call", "who": phone("+36301110013"), "external_id": "core-1:u-5"}, path="?uuid=u-5"),
+    Case("freeswitch", "as a form in base64", (b"cdr=" + base64.b64encode(json.dumps(cdr("+36301110015", "1000", uuid="u-6~~~")).encode()),
+                                               "application/x-www-form-base64-encoded"),
+         {"kind": "call", "who": phone("+36301110015"), "external_id": "core-1:u-6~~~"}, path="?uuid=u-6"),
+    Case("freeswitch", "as older ones called their JSON", (json.dumps(cdr("+36301110016", "1000", uuid="u-7")).encode(), "application/x-www-form-plaintext"),
+         {"kind": "call", "who": phone("+36301110016"), "external_id": "core-1:u-7"}, path="?uuid=u-7"),
 
     Case("3cx", "an answered call", three_cx("Inbound"),
          {"kind": "call", "channel": "call", "direction": "in", "outcome": "answered", "duration": 95, "agent": "101", "who": phone("+36301110006"), "name": "Nóra",
