@@ -140,7 +140,8 @@ BEGIN
 END $$;
 DROP FUNCTION touchlog.dedupe(uuid[], uuid[], date[]);
 
--- As in 006-append.sql.  The originals go in by the same statement.
+-- As in 006-append.sql, but for what it does where nothing is fresh.  The originals go in
+-- by the same statement.
 CREATE OR REPLACE FUNCTION touchlog.append(keys uuid[], ids uuid[], untils date[], events int[],
     trusted boolean[], parties int[], kinds text[], vals text[], alts text[], raws text[],
     strongs boolean[], merge_limit int, ats timestamptz[], rows touchlog.interaction_row[],
@@ -156,6 +157,7 @@ DECLARE
 	fresh uuid[];
 	low timestamptz;
 	high timestamptz;
+	told pg_lsn;
 BEGIN
 	accepted := touchlog.accept(keys, ids, untils, events, trusted, parties, kinds, vals, alts,
 	    raws, strongs, merge_limit);
@@ -164,7 +166,11 @@ BEGIN
 	txid := accepted.txid;
 	refused := accepted.refused;
 	IF txid IS NULL THEN
-		RETURN;			-- nothing is fresh
+		-- Nothing is fresh.  What stands in the log may not be on the standbys yet (a
+		-- COMMIT whose wait for them was cancelled), and a COMMIT that has written nothing
+		-- does not wait for them: an event that is acknowledged would be lost with us.
+		told := pg_logical_emit_message(true, 'touchlog', '');
+		RETURN;
 	END IF;
 	WITH originals AS (
 		INSERT INTO touchlog.document (id, received_at, customer_id, payload)

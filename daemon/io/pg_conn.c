@@ -24,7 +24,7 @@
 
 enum {
 	BACKOFF_FIRST_MS = 100,
-	BACKOFF_MAX_MS	 = 5000,
+	BACKOFF_MAX_MS	 = 2000,	/* after a failover writing goes on within 5 s */
 	CONNECT_MS	 = 10000,	/* all of it: resolving to the last statement */
 };
 
@@ -42,6 +42,7 @@ struct pg_conn {
 	enum pg_state			 state;
 	short				 waits_for;	/* what `socket` waits for */
 	int				 backoff_ms;
+	size_t				 first_host;	/* to be tried */
 	unsigned			 row_type;	/* of touchlog.interaction_row */
 	size_t				 prepared;	/* statements */
 	bool				 has_warning;
@@ -49,17 +50,22 @@ struct pg_conn {
 	char				 why[sizeof(((struct err *)0)->text)];
 };
 
-/* Read under every session; the answers are checked by check_session().  All names of
- * ours are qualified: what others may have put into public is not to be found. */
+/* Run in every session; the answers are checked by check_session().  All names of ours
+ * are qualified: what others may have put into public is not to be found.  The server's
+ * side of TCP, too, is to notice a peer that vanished: its locks go with the session. */
 static const char session_sql[] =
     "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC';"
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
     "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
+    "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 2;"
+    "SET tcp_keepalives_count = 2; SET tcp_user_timeout = '7s';"
     "SET client_min_messages = warning;"
     "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),"
     " coalesce(max(version), 0), coalesce(max(min_binary), 0),"
-    " to_regtype('touchlog.interaction_row')::oid FROM touchlog.schema_version";
+    " to_regtype('touchlog.interaction_row')::oid, EXISTS (SELECT FROM pg_stat_activity"
+    " WHERE wait_event = 'SyncRep' AND usename = current_user AND application_name LIKE"
+    " 'touchlogd%' AND state_change < now() - interval '8 s') FROM touchlog.schema_version";
 
 const char *
 pg_text(const char *message)
@@ -206,6 +212,7 @@ become_up(struct pg_conn *c)
 	(void)event_del(c->timer);
 	c->state = PG_UP;
 	c->backoff_ms = BACKOFF_FIRST_MS;
+	c->first_host = 0;
 	c->why[0] = '\0';
 	metric_add(metric_get(METRIC_DB_CONNECTS, NULL, NULL), 1);
 	log_info("database_connected", F_TEXT("conn", c->conf.application_name),
@@ -242,6 +249,9 @@ check_session(const PGresult *res, struct err *err)
 		    "could be lost; set it to on for this role", commit);
 	if (strcmp(PQgetvalue(res, 0, 1), "t") == 0)
 		return err_set(err, ERR_RETRY, "this server is a standby");
+	/* It does not notice that we left: coming again and again would use it up. */
+	if (strcmp(PQgetvalue(res, 0, 5), "t") == 0)
+		return err_set(err, ERR_RETRY, "COMMIT waits for a synchronous standby");
 	return schema_level_check(version, min_binary, err);
 }
 
@@ -382,8 +392,8 @@ connect_now(struct pg_conn *c)
 
 	c->state = PG_RESOLVING;
 	set_timer(c, CONNECT_MS);
-	c->hosts = pg_hosts_new(c->loop, c->conf.conninfo, c->conf.application_name, on_hosts, c,
-	    &err);
+	c->hosts = pg_hosts_new(c->loop, c->conf.conninfo, c->conf.application_name,
+	    c->first_host, on_hosts, c, &err);
 	if (c->hosts == NULL)
 		fail(c, &err);
 	else
@@ -402,6 +412,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		connect_now(c);
 		return;
 	}
+	/* libpq would ask the same host first again. */
+	c->first_host++;
 	(void)err_set(&err, ERR_RETRY, "connect: no answer in %d s", CONNECT_MS / 1000);
 	fail(c, &err);
 }

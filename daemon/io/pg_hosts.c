@@ -6,6 +6,9 @@
  * name server is silent.  Each address found becomes an entry of the lists host,
  * hostaddr and port (host stays beside hostaddr for certificates and .pgpass); unix
  * sockets pass as they are, names that do not resolve are left out.
+ *
+ * libpq goes on to the next entry when one refuses, but not when one accepts and then
+ * says nothing: so the caller can have the lists begin with another entry.
  */
 #include "io/pg_hosts.h"
 
@@ -24,13 +27,14 @@
 #include "io/loop.h"
 #include "io/pg_conn.h"
 
-enum { MAX_PARAMS = 64, MAX_HOSTS = 16, LIST_BYTES = 8192 };
+enum { MAX_PARAMS = 64, MAX_HOSTS = 16, LIST_BYTES = 8192, NLISTS = 3 };
 
 struct name {
 	struct pg_hosts			*hosts;
 	struct evdns_getaddrinfo_request *request;	/* evdns's; NULL: answered */
 	char				 host[256];
 	char				 port[8];
+	struct buf			 addresses;	/* each ended by a comma; "": a socket */
 	bool				 is_pending;
 };
 
@@ -40,12 +44,14 @@ struct pg_hosts {
 	char		*application_name;	/* ours */
 	pg_hosts_done	*done;
 	void		*owner;
+	size_t		 first;		/* entry */
 	struct name	 names[MAX_HOSTS];
 	size_t		 nnames;
 	size_t		 npending;
 	bool		 is_starting;	/* pg_hosts_start() is on the stack */
 	bool		 is_dead;	/* freed, but evdns still owes us answers */
 	struct buf	 host, hostaddr, port;
+	struct buf	 rotated[NLISTS];	/* the same, as libpq gets them */
 	char		 last_error[128];
 };
 
@@ -95,6 +101,65 @@ set_param(const char **keywords, const char **values, size_t *n, const char *key
 	values[(*n)++] = value;
 }
 
+/* All addresses of the first name, of the second, ... whichever was answered first. */
+static void
+make_lists(struct pg_hosts *h)
+{
+	for (size_t i = 0; i < h->nnames; i++) {
+		const struct name *name = &h->names[i];
+		struct str rest = buf_str(&name->addresses);
+
+		while (rest.n > 0) {
+			const char *comma = h->host.n > 0 ? "," : "";
+
+			buf_printf(&h->host, "%s%s", comma, name->host);
+			buf_printf(&h->port, "%s%s", comma, name->port);
+			buf_text(&h->hostaddr, comma);
+			buf_str_add(&h->hostaddr, str_cut(&rest, ','));
+		}
+	}
+}
+
+/* "a,b,c" from the second on: "b,c,a".  NUL-terminated. */
+static const char *
+rotate(struct buf *out, const char *list, size_t first)
+{
+	struct str tail = str_of(list), head = tail;
+	size_t n = 1;
+
+	for (const char *p = list; *p != '\0'; p++)
+		n += *p == ',';
+	for (first %= n; first > 0; first--)
+		(void)str_cut(&tail, ',');
+	head.n -= tail.n;
+	buf_clear(out);
+	buf_str_add(out, tail);
+	if (head.n > 0)
+		buf_printf(out, ",%.*s", (int)head.n - 1, head.p);
+	buf_add(out, "", 1);
+	return out->p;
+}
+
+/* The lists of our making, else those that the user gave. */
+static void
+set_lists(struct pg_hosts *h, const char **keywords, const char **values, size_t *n)
+{
+	const struct {
+		const char	*keyword;
+		struct buf	*made;
+	} lists[] = { { "host", &h->host }, { "hostaddr", &h->hostaddr }, { "port", &h->port } };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		const char *given = option_or_env(h, lists[i].keyword);
+
+		if (h->nnames > 0)
+			buf_add(lists[i].made, "", 1);
+		if (h->nnames > 0 || given != NULL)
+			set_param(keywords, values, n, lists[i].keyword, rotate(&h->rotated[i],
+			    h->nnames > 0 ? lists[i].made->p : given, h->first));
+	}
+}
+
 static void
 finish(struct pg_hosts *h)
 {
@@ -102,6 +167,7 @@ finish(struct pg_hosts *h)
 	size_t n = 0;
 	struct err err;
 
+	make_lists(h);
 	if (h->nnames > 0 && h->host.n == 0) {
 		(void)err_set(&err, ERR_RETRY, "the database's host is not found: %s",
 		    h->last_error);
@@ -114,39 +180,19 @@ finish(struct pg_hosts *h)
 	for (PQconninfoOption *o = h->options; o->keyword != NULL; o++)
 		if (o->val != NULL && o->val[0] != '\0')
 			set_param(keywords, values, &n, o->keyword, o->val);
-	if (h->nnames > 0) {
-		buf_add(&h->host, "", 1);
-		buf_add(&h->hostaddr, "", 1);
-		buf_add(&h->port, "", 1);
-		set_param(keywords, values, &n, "host", h->host.p);
-		set_param(keywords, values, &n, "hostaddr", h->hostaddr.p);
-		set_param(keywords, values, &n, "port", h->port.p);
-	}
+	set_lists(h, keywords, values, &n);
 	h->done(h->owner, keywords, values, NULL);
 }
 
 static void
-add_entry(struct pg_hosts *h, const struct name *name, const char *address)
-{
-	const char *comma = h->host.n > 0 ? "," : "";
-
-	buf_printf(&h->host, "%s%s", comma, name->host);
-	buf_printf(&h->port, "%s%s", comma, name->port);
-	if (h->hostaddr.n == 0 && *comma == '\0')
-		buf_text(&h->hostaddr, address);
-	else
-		buf_printf(&h->hostaddr, ",%s", address);
-}
-
-static void
-add_addresses(struct pg_hosts *h, const struct name *name, struct evutil_addrinfo *found)
+add_addresses(struct name *name, struct evutil_addrinfo *found)
 {
 	char text[64];
 
 	for (struct evutil_addrinfo *a = found; a != NULL; a = a->ai_next)
 		if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof(text), NULL, 0,
 		    NI_NUMERICHOST) == 0)
-			add_entry(h, name, text);
+			buf_printf(&name->addresses, "%s,", text);
 }
 
 static void
@@ -158,6 +204,10 @@ free_now(struct pg_hosts *h)
 	buf_fini(&h->host);
 	buf_fini(&h->hostaddr);
 	buf_fini(&h->port);
+	for (size_t i = 0; i < NLISTS; i++)
+		buf_fini(&h->rotated[i]);
+	for (size_t i = 0; i < MAX_HOSTS; i++)
+		buf_fini(&h->names[i].addresses);
 	free(h);
 }
 
@@ -171,7 +221,7 @@ on_found(int result, struct evutil_addrinfo *found, void *arg)
 	name->is_pending = false;
 	h->npending--;
 	if (result == 0)
-		add_addresses(h, name, found);
+		add_addresses(name, found);
 	else
 		(void)snprintf(h->last_error, sizeof(h->last_error), "%.60s: %.60s", name->host,
 		    evutil_gai_strerror(result));
@@ -191,7 +241,7 @@ resolve(struct pg_hosts *h, struct name *name)
 	const struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 
 	if (name->host[0] == '/' || name->host[0] == '@') {
-		add_entry(h, name, "");
+		buf_text(&name->addresses, ",");
 		return;
 	}
 	name->is_pending = true;
@@ -268,7 +318,7 @@ find_names(struct pg_hosts *h, struct err *err)
 }
 
 struct pg_hosts *
-pg_hosts_new(struct loop *l, const char *conninfo, const char *application_name,
+pg_hosts_new(struct loop *l, const char *conninfo, const char *application_name, size_t first,
     pg_hosts_done *done, void *owner, struct err *err)
 {
 	struct pg_hosts *h = calloc(1, sizeof(*h));
@@ -279,12 +329,17 @@ pg_hosts_new(struct loop *l, const char *conninfo, const char *application_name,
 		return NULL;
 	}
 	h->loop = l;
+	h->first = first;
 	h->done = done;
 	h->owner = owner;
 	h->application_name = strdup(application_name);
 	buf_init(&h->host, LIST_BYTES);
 	buf_init(&h->hostaddr, LIST_BYTES);
 	buf_init(&h->port, LIST_BYTES);
+	for (size_t i = 0; i < NLISTS; i++)
+		buf_init(&h->rotated[i], LIST_BYTES);
+	for (size_t i = 0; i < MAX_HOSTS; i++)
+		buf_init(&h->names[i].addresses, LIST_BYTES);
 	h->options = PQconninfoParse(conninfo, &why);
 	if (h->options == NULL)
 		(void)err_set(err, ERR_CONFIG, "conninfo: %s", pg_text(why));

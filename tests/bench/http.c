@@ -32,14 +32,12 @@
 #include "base/str.h"
 #include "base/uuid.h"
 #include "tests/bench/event.h"
+#include "tests/bench/reply.h"
 
 enum {
-	REPLY_ROOM_BYTES = 64 << 10,	/* the head and ids of 500 events fit */
-	REPLY_MAX_BYTES = 16 << 20,
 	BODY_MAX_BYTES = 256 << 20,
 	WAIT_EVENTS = 64,		/* taken from epoll at once */
 	STALL_MS = 60000,		/* without any answer: give up */
-	STATUS_END = 600,
 };
 
 enum fate { LOGGED, DUPLICATE, SPOOLED, PARKED, REJECTED, NFATES };
@@ -89,7 +87,7 @@ struct load_run {
 	int64_t			 start_us;
 	uint32_t		*latency_us;	/* ours; by order of answers */
 	int64_t			 fates[NFATES];
-	int64_t			 statuses[STATUS_END];	/* answers */
+	int64_t			 statuses[REPLY_STATUS_END];	/* answers */
 	struct uuid		 ids_xor;	/* of all ids acknowledged as logged or spooled */
 };
 
@@ -313,24 +311,6 @@ conn_go_on(struct conn *c)
 	}
 }
 
-/* The value of a member of a flat answer, or NULL. */
-static const char *
-member(const char *body, const char *name)
-{
-	const size_t len = strlen(name);
-
-	for (const char *p = body; (p = strchr(p, '"')) != NULL; p++) {
-		if (strncmp(p + 1, name, len) != 0 || p[len + 1] != '"')
-			continue;
-		p += len + 2;
-		p += strspn(p, " ");
-		if (*p == ':')
-			return p + 1 + strspn(p + 1, " ");
-		p--;
-	}
-	return NULL;
-}
-
 static void
 note_id(struct load_run *run, const char *quoted)
 {
@@ -346,7 +326,7 @@ note_id(struct load_run *run, const char *quoted)
 static void
 count_one(struct load_run *run, const char *body)
 {
-	const char *status = member(body, "status");
+	const char *status = reply_member(body, "status");
 
 	for (int i = 0; i < NFATES && status != NULL && *status == '"'; i++) {
 		const char *name = fate_names[i].of_one;
@@ -356,7 +336,7 @@ count_one(struct load_run *run, const char *body)
 			continue;
 		run->fates[i]++;
 		if (i == LOGGED || i == SPOOLED)
-			note_id(run, member(body, "id"));
+			note_id(run, reply_member(body, "id"));
 		return;
 	}
 	run->fates[REJECTED]++;
@@ -379,14 +359,14 @@ count_many(struct load_run *run, const char *body, int64_t n_events)
 	int64_t n_known = 0;
 
 	for (int i = 0; i < REJECTED; i++) {
-		const char *value = member(body, fate_names[i].of_many);
+		const char *value = reply_member(body, fate_names[i].of_many);
 		const int64_t n = value != NULL ? strtoll(value, NULL, 10) : 0;
 
 		run->fates[i] += n;
 		n_known += n;
 	}
 	run->fates[REJECTED] += n_events - n_known;
-	note_ids(run, member(body, "ids"));
+	note_ids(run, reply_member(body, "ids"));
 }
 
 static void
@@ -410,40 +390,14 @@ settle(struct conn *c, int status, const char *body)
 	conn_go_on(c);
 }
 
-/* True when the reply is there as a whole. */
-static bool
-parse_reply(const struct str reply, int *ret_status, const char **ret_body)
-{
-	const char *end = memmem(reply.p, reply.n, "\r\n\r\n", 4), *field;
-	struct str length, status = { reply.p + strlen("HTTP/1.1 "), 3 };
-	int64_t n, code;
-
-	if (end == NULL)
-		return false;
-	field = strcasestr(reply.p, "\r\ncontent-length:");
-	if (field == NULL || field > end || !str_to_i64(status, 100, STATUS_END - 1, &code))
-		errx(1, "a reply that this program cannot read: %.200s", reply.p);
-	length = str_skip((struct str){ field, (size_t)(end + 2 - field) },
-	    strlen("\r\ncontent-length:"));
-	length = str_trim(str_cut(&length, '\r'));
-	if (!str_to_i64(length, 0, REPLY_MAX_BYTES, &n))
-		errx(1, "a reply that this program cannot read: %.200s", reply.p);
-	*ret_status = (int)code;
-	*ret_body = end + 4;
-	if (reply.p + reply.n > *ret_body + n)
-		errx(1, "more than one reply to one request: %.200s", reply.p);
-	return reply.p + reply.n == *ret_body + n;
-}
-
 /* False: there is nothing more for now. */
 static bool
 conn_receive_some(struct conn *c)
 {
 	const size_t had = c->reply.n;
 	char *at = buf_space(&c->reply, REPLY_ROOM_BYTES);
-	const char *body;
+	struct reply reply;
 	ssize_t n;
-	int status;
 
 	if (at == NULL)
 		errx(1, "a reply of more than %d bytes", REPLY_MAX_BYTES);
@@ -455,9 +409,9 @@ conn_receive_some(struct conn *c)
 		    " without an answer");
 	c->reply.n = had + (size_t)(n < 0 ? 0 : n);
 	c->reply.p[c->reply.n] = '\0';	/* there is room for it: see recv() */
-	if (n > 0 && parse_reply(buf_str(&c->reply), &status, &body)) {
+	if (n > 0 && reply_read(buf_str(&c->reply), &reply)) {
 		buf_clear(&c->reply);
-		settle(c, status, body);
+		settle(c, reply.status, reply.body);
 	}
 	return n > 0;
 }
@@ -544,7 +498,7 @@ report(struct load_run *run, const struct load_cost *cost)
 	load_report(run->is_many ? "ndjson" : "post", run->conf, cost);
 	for (int i = 0; i < NFATES; i++)
 		printf(" %s=%" PRId64, fate_names[i].of_many, run->fates[i]);
-	for (int i = 0; i < STATUS_END; i++)
+	for (int i = 0; i < REPLY_STATUS_END; i++)
 		if (run->statuses[i] > 0)
 			printf(" http_%d=%" PRId64, i, run->statuses[i]);
 	qsort(run->latency_us, n, sizeof(*run->latency_us), compare);

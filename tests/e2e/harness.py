@@ -5,7 +5,7 @@ $TOUCHLOG_BUILD names the build directory; the programs in it are tested.  Only 
 standard library and pytest are used; the database is asked through psql.  conftest.py makes
 fixtures of what stands here.
 """
-import base64, contextlib, hashlib, hmac, http.client, itertools, json, os, re, signal
+import base64, contextlib, hashlib, hmac, http.client, itertools, json, os, pathlib, re, shutil, signal
 import socket, subprocess, tempfile, threading, time
 
 import pytest
@@ -71,8 +71,8 @@ class Cluster:
     def start(self):
         self.conninfo = self._pgcluster("start", *self.settings).splitlines()[-1]
 
-    def stop(self):
-        self._pgcluster("stop")
+    def stop(self, how="fast"):
+        self._pgcluster("stop", how)
 
     def drop(self):
         self._pgcluster("drop")
@@ -86,6 +86,24 @@ class Cluster:
         """The server's process id, for tests that stop it hard."""
         with open(os.path.join(self.path, "data", "postmaster.pid")) as f:
             return int(f.readline())
+
+    def standby(self, directory, **settings):
+        """A hot standby of it, streaming, with its data below that directory."""
+        directory, as_owner = str(directory), []
+        mine = os.path.join(directory, "cluster")
+        os.mkdir(mine, 0o700)
+        if os.getuid() == 0:
+            shutil.chown(mine, "postgres")
+            for parent in (directory, *map(str, pathlib.Path(directory).parents)):
+                if parent.startswith(tempfile.gettempdir() + "/"):
+                    os.chmod(parent, 0o711)
+            as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        data = os.path.join(mine, "data")
+        subprocess.run([*as_owner, shutil.which("pg_basebackup"), "-D", data, "-c", "fast", "-X", "stream", "--no-sync", "-d", self.conninfo],
+                       check=True, capture_output=True, cwd="/")
+        with open(os.path.join(data, "standby.signal"), "w"):
+            pass
+        return Cluster(directory, primary_conninfo=self.conninfo, **settings)
 
     def database(self, name="postgres"):
         return Database(self, name)

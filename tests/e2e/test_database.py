@@ -2,7 +2,7 @@
 """PostgreSQL away, hung, killed, locked, wrong or not migrated; the daemon stopped and reloaded: nothing that was
 acknowledged is lost, nothing is logged twice, and /readyz says what is the matter.
 A test name is a sentence that is true when it passes."""
-import contextlib, hashlib, os, random, shutil, signal, subprocess, threading, time, uuid
+import contextlib, hashlib, os, random, signal, subprocess, threading, time, uuid
 
 import pytest
 
@@ -437,21 +437,7 @@ def test_a_newer_schema_that_this_version_satisfies_is_used(database, daemon):
 
 
 def test_a_standby_is_refused_and_of_several_hosts_the_primary_is_used(mortal, mortal_database, daemon, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("standby")
-    mine = directory / "cluster"
-    mine.mkdir(mode=0o700)
-    as_owner = []
-    if os.getuid() == 0:
-        shutil.chown(mine, "postgres")
-        for parent in list(directory.parents)[:4]:
-            if str(parent).startswith("/tmp/"):
-                parent.chmod(0o711)
-        directory.chmod(0o711)
-        as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-    subprocess.run([*as_owner, shutil.which("pg_basebackup"), "-D", str(mine / "data"), "-c", "fast", "-X", "stream", "-d", mortal.conninfo],
-                   check=True, capture_output=True, cwd="/")
-    (mine / "data" / "standby.signal").touch()
-    standby = harness.Cluster(directory, hot_standby="on")
+    standby = mortal.standby(tmp_path_factory.mktemp("standby"))
     try:
         both = f"host={standby.path},{mortal.path} port=5432,5432 dbname={mortal_database.name} user={harness.DAEMON_ROLE}"
         d = daemon({**QUICK, "database": {"conninfo": f"host={standby.path} port=5432 dbname={mortal_database.name} user={harness.DAEMON_ROLE}"}},

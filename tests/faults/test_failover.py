@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A primary and a synchronous standby: failing over, and what an acknowledgement promises meanwhile."""
+import contextlib, os, signal, socket, threading, time
+
+import pytest
+
+import drills, harness
+from drills import QUICK, Stopped, compare, server_pids
+from harness import until
+
+
+class Pair:
+    """A primary that commits when its standby has applied, and the standby; both over TCP."""
+
+    def __init__(self, primary, standby):
+        self.primary, self.standby = primary, standby
+        self.database = primary.fresh()
+        self.database.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "ALTER SYSTEM SET synchronous_commit = 'remote_apply'",
+                          "SELECT pg_reload_conf()")
+        until(lambda: "sync" in self.database.run("SELECT sync_state FROM pg_stat_replication"), "the standby follows")
+
+    def conninfo(self):
+        ports = [c.conninfo.split("port=")[1].split()[0] for c in (self.primary, self.standby)]
+        return (f"host=127.0.0.1,127.0.0.1 port={','.join(ports)} target_session_attrs=read-write"
+                f" dbname={self.database.name} user={harness.DAEMON_ROLE}")
+
+    def config(self, **more):
+        return {**QUICK, **more, "database": {"conninfo": self.conninfo()}}
+
+    def kill_primary(self):
+        for pid in server_pids(self.primary):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def promote(self):
+        """The standby is the primary from now on; the same database on it."""
+        self.standby.database().run("SELECT pg_promote()")
+        return self.standby.database(self.database.name)
+
+
+@pytest.fixture
+def pair(tmp_path_factory):
+    tcp = {"listen_addresses": "127.0.0.1", "max_wal_senders": 4}
+    with contextlib.ExitStack() as stack:
+        primary = harness.Cluster(tmp_path_factory.mktemp("primary"), port=drills.port(), **tcp)
+        stack.callback(primary.drop)
+        primary.make_template()
+        standby = primary.standby(tmp_path_factory.mktemp("standby"), port=drills.port(), **tcp)
+        stack.callback(standby.drop)
+        yield Pair(primary, standby)
+
+
+def first_after(s, moment_s):
+    """How long it took until an event was logged again."""
+    return min(e.acked_s for e in s.entries if e.fate in ("logged", "duplicate") and e.acked_s > moment_s) - moment_s
+
+
+def test_when_the_primary_is_killed_and_the_standby_promoted_writing_goes_on_within_5_s(pair, daemon, sender, size, tell):
+    d = daemon(pair.config(), database=pair.database)
+    s = sender(d, conns=32)
+    s.wait_for(size(2000, 20000))
+    pair.kill_primary()
+    time.sleep(size(5, 50))         # the daemon's pauses between tries have grown to their longest
+    promoted = time.monotonic()
+    new = pair.promote()
+    s.wait_for(size(1000, 10000), "logged")
+    s.stop()
+    took_s = first_after(s, promoted)
+    tell(writes_after_s=round(took_s, 2), **compare(new, s))
+    assert took_s < 5
+
+
+def test_when_the_primary_hangs_and_the_standby_is_promoted_writing_goes_on_within_30_s(pair, daemon, sender, tell):
+    """Half of it passes until the daemon gives up the connections that it has, the rest with new ones to who does not answer."""
+    d = daemon(pair.config(), database=pair.database)
+    s = sender(d, conns=32)
+    s.wait_for(1000)
+    with Stopped(server_pids(pair.primary)):
+        promoted = time.monotonic()
+        new = pair.promote()
+        s.wait_for(500, "logged", 40)
+        s.stop()
+    took_s = first_after(s, promoted)
+    tell(writes_after_s=round(took_s, 1), **compare(new, s))
+    assert took_s < 30
+    pair.kill_primary()
+
+
+def in_syncrep(database):
+    return [r["pid"] for r in database.rows("SELECT pid FROM pg_stat_activity WHERE application_name = 'touchlogd writer' AND wait_event = 'SyncRep'")]
+
+
+@pytest.mark.parametrize("who", ("the batch itself", "a sender's retry"))
+def test_an_event_that_the_standby_does_not_have_is_not_acknowledged_because_it_stands_in_the_log(pair, daemon, who):
+    """A COMMIT whose wait for the standby is cancelled is done on the primary only.  The batch again, or the same event
+    again, finds it there; an answer then would be lost with the primary."""
+    d = daemon(pair.config(spool_after="60s"), database=pair.database)
+    d.log_event("web", {"external_id": "before"})
+    pair.standby.stop()
+    answers = []
+
+    def post():
+        answers.append(d.post("web", {"external_id": "cancelled"}))
+
+    posts = [threading.Thread(target=post) for _ in range(1 if who == "the batch itself" else 2)]
+    posts[0].start()
+    (pid,) = until(lambda: in_syncrep(pair.database), "COMMIT waits for the standby")
+    pair.database.run(f"SELECT pg_cancel_backend({pid})")
+    until(lambda: pair.database.one("SELECT count(*) FROM touchlog.interaction WHERE external_id = 'cancelled'"), "it stands on the primary")
+    if len(posts) == 2:
+        posts[1].start()
+    until(lambda: answers or len(in_syncrep(pair.database)) == len(posts), "they wait again, or are answered")
+    assert not answers, answers
+    pair.kill_primary()
+    pair.standby.start()
+    new = pair.promote()
+    for p in posts:
+        p.join()
+    assert all(a.status == 200 for a in answers), answers
+    assert new.run("SELECT external_id, id FROM touchlog.interaction WHERE external_id = 'cancelled'").split() == [
+        f"cancelled|{answers[0].json()['id']}"], "the standby has what was acknowledged"
+
+
+def test_the_server_notices_a_daemon_that_vanished_within_7_s(pair, daemon):
+    """Its side of TCP has keepalives too, of 3 s and two of 2 s: with the session go the locks and keys it holds."""
+    d = daemon(pair.config(), database=pair.database)
+    d.log_event("web", {})
+    with open("/proc/net/tcp") as f:
+        sockets = [line.split() for line in f.readlines()[1:]]
+    port = int(pair.primary.conninfo.split("port=")[1].split()[0])
+    mine = [s for s in sockets if s[1] == f"0100007F:{port:04X}" and s[3] == "01"]
+    assert len(mine) == 3, "two writers and the keeper"
+    for s in mine:
+        timer, ticks = s[5].split(":")
+        assert timer == "02" and int(ticks, 16) <= 300, s       # 02 is keepalive's; ticks of 10 ms
+
+
+def test_a_standby_that_is_away_leaves_a_few_server_processes_behind_and_readyz_says_so(pair, daemon, sender, tell):
+    """A COMMIT that waits for it does not notice that its client has gone: a daemon that came back again and again would
+    fill the server with such processes."""
+    d = daemon(pair.config(), database=pair.database)
+    s = sender(d, conns=32)
+    s.wait_for(500)
+    pair.standby.stop()
+    until(lambda: "standby" in d.get("/readyz").body.decode(), "/readyz says what COMMIT waits for")
+    told = s.counts["http_503"]
+    s.wait_for(200, "http_503", 60)     # some rounds more
+    waiting = len(in_syncrep(pair.database))
+    pair.standby.start()
+    s.wait_for(500, "logged")
+    s.stop()
+    tell(server_processes=waiting, told_503=s.counts["http_503"] - told, **compare(pair.database, s))
+    assert waiting <= 2 * 2
+    assert d.get("/readyz").status == 200
