@@ -29,6 +29,7 @@ static const struct command *const commands[] = {
 	&command_parked,
 	&command_show,
 	&command_source,
+	&command_spool,
 	&command_tail,
 	&command_trace,
 };

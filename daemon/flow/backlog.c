@@ -62,7 +62,7 @@ struct backlog {
 	unsigned			 failures;	/* in a row, on a live connection */
 	int64_t				 pause_until_us;	/* clock_mono_us() */
 	size_t				 unreadable;	/* rows that this scan left behind */
-	size_t				 refused;	/* likewise: PostgreSQL does not even park them */
+	size_t				 refused;	/* likewise: not even parked */
 
 	int				 level;		/* of levels_percent: the next one up */
 	bool				 is_in_use;	/* rows stood in it at the last tick */

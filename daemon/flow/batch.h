@@ -23,7 +23,7 @@ struct batch_limits {
 struct batch {
 	TAILQ_ENTRY(batch)	 in_queue;
 	enum batch_kind		 kind;
-	bool			 is_drain;	/* of the spool: its senders were answered long ago */
+	bool			 is_drain;	/* of the spool: no sender waits */
 	struct record		**records;	/* ours, and each record too */
 	size_t			 n;
 	size_t			 room;

@@ -29,7 +29,7 @@ struct intake_conf {
 
 struct intake_health {
 	bool		 is_ready;	/* events can be acknowledged now, by either */
-	const char	*database_why;	/* why not by the database (static until the next call); or NULL */
+	const char	*database_why;	/* why not by the database, until the next call; or NULL */
 	bool		 has_spool;	/* the rest is filled in */
 	struct spool_state spool;
 	size_t		 unreadable;	/* rows of it that this version cannot read */

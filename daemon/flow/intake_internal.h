@@ -35,7 +35,7 @@ struct intake {
 	int64_t			 came_us;	/* clock_mono_us() when an event last came in */
 	bool			 drained_last;	/* the last batch given out came from the spool */
 	bool			 hands_over;	/* everything goes to the spool: the daemon ends */
-	int64_t			 down_us;	/* clock_mono_us() since no writer is up; 0: one is */
+	int64_t			 down_us;	/* clock_mono_us(), since no writer is up; 0 */
 	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
 	struct metric		*batch_events, *ack;	/* the table's */

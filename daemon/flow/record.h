@@ -28,11 +28,11 @@ struct record {
 	int32_t			 until_day;
 	int64_t			 queued_us;	/* clock_mono_us() */
 	size_t			 bytes;		/* of this block */
-	int64_t			 seq;		/* of its row in the spool; 0: it came in just now */
-	size_t			 put_bytes;	/* that the spool has of it until it answers; 0: not asked */
+	int64_t			 seq;		/* of its row in the spool; 0: none yet */
+	size_t			 put_bytes;	/* of its copy that the spool is at; 0: none */
 	enum fate_kind		 fate;		/* with is_told */
 	bool			 is_told;	/* its sender knows its fate */
-	bool			 is_aside;	/* in no queue and no batch: the spool is to answer */
+	bool			 is_aside;	/* in no queue or batch: the spool will answer */
 	bool			 is_parking;	/* among the parked is where it goes */
 	bool			 is_trusted;	/* strong kinds make strong identities */
 	bool			 profile_is_trusted;

@@ -82,6 +82,7 @@ struct pages_read {
 /* What the thread knows of the file, copied to the loop's side. */
 struct view {
 	struct spool_usage	 usage;
+	unsigned		 news;		/* counts openings, salvages and recoveries */
 	bool			 takes;
 	char			 why[sizeof(((struct spool_state *)NULL)->why)];
 };
@@ -164,6 +165,7 @@ say_why(struct spool *s, const struct err *why)
 static void
 takes_again(struct spool *s)
 {
+	s->known.news++;
 	s->known.takes = true;
 	s->known.why[0] = '\0';
 	s->retry_at_us = 0;
@@ -619,7 +621,7 @@ answer_read(struct spool *s, struct pages_read *r)
 static bool
 differ(const struct view *a, const struct view *b)
 {
-	return a->takes != b->takes || strcmp(a->why, b->why) != 0 ||
+	return a->news != b->news || a->takes != b->takes || strcmp(a->why, b->why) != 0 ||
 	    (a->usage.events == 0) != (b->usage.events == 0);
 }
 

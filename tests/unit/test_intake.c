@@ -87,6 +87,13 @@ writer_why(const struct writer *w)
 	return w->is_up ? NULL : "it is away";
 }
 
+bool
+writer_hangs(const struct writer *w)
+{
+	(void)w;
+	return false;
+}
+
 /* ---- a spool that does what the test says ---- */
 
 struct row {
@@ -642,7 +649,7 @@ without_a_spool_what_waits_too_long_is_given_up(void **state)
 /* ---- into the spool ---- */
 
 static void
-what_waits_too_long_is_acknowledged_when_the_spool_has_it_and_not_before(void **state)
+what_waits_too_long_is_acknowledged_when_the_spool_has_it(void **state)
 {
 	struct event_try *a, *p;
 
@@ -1398,7 +1405,7 @@ main(void)
 		route_test(an_event_is_acknowledged_when_its_batch_is_committed),
 		route_test(without_a_spool_a_database_that_hangs_is_waited_for),
 		route_test(without_a_spool_what_waits_too_long_is_given_up),
-		route_test(what_waits_too_long_is_acknowledged_when_the_spool_has_it_and_not_before),
+		route_test(what_waits_too_long_is_acknowledged_when_the_spool_has_it),
 		route_test(while_the_database_is_away_events_go_to_the_spool_at_once),
 		route_test(while_every_writer_hangs_events_go_to_the_spool_at_once),
 		route_test(nothing_is_drained_while_a_batch_hangs),
