@@ -106,7 +106,7 @@ inflate(struct body *b, struct str in, enum inflate_coding coding, size_t max_by
 		b->bytes = buf_str(&b->inflated);
 		return true;
 	case INFLATE_TOO_LARGE:
-		return refuse(why, 413, "too_large", "the body is too large when unpacked");
+		return refuse(why, 413, "inflated", "the body is too large when unpacked");
 	case INFLATE_NO_MEMORY:
 		return refuse(why, 503, "memory", "out of memory");
 	case INFLATE_DAMAGED:

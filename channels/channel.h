@@ -79,8 +79,14 @@ TL_MUST bool	channel_park(struct channel *ch, const struct parking *p, struct re
 void		channel_hold(struct channel *ch);
 void		channel_release(struct channel *ch);
 
-/* True when n more events are within the source's `rate`; counts them. */
-bool		channel_within_rate(struct channel *ch, size_t n);
+/* True when n more events are within the source's `rate`, n bytes within its `rate_bytes`;
+ * they are counted then.  false: they would be in so many seconds. */
+TL_MUST bool	channel_within_rate(struct channel *ch, size_t n, int64_t *ret_wait_s);
+TL_MUST bool	channel_within_rate_bytes(struct channel *ch, size_t n, int64_t *ret_wait_s);
+/* n events begin to wait for their answer, until channel_leave().  false: the source has
+ * as many of them as its `max_in_flight` allows. */
+TL_MUST bool	channel_enter(struct channel *ch, size_t n);
+void		channel_leave(struct channel *ch, size_t n);
 /* Bookkeeping: what /metrics, /status and the command line tell. */
 void		channel_received(struct channel *ch, size_t nevents);
 /* n events are none of ours: they were received, and that is all. */

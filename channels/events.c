@@ -29,7 +29,7 @@
 #include "model/normalise.h"
 
 enum {
-	DOCUMENT_MAX_DEPTH = 100,
+	PARKED_MAX_DEPTH = JSON_DEPTH_MAX,	/* it was let in once */
 	EVENTS_MAX = 10000,		/* of one request */
 	WRITTEN_MAX_TIMES = 32,		/* what items are written to, in bodies */
 	WRITTEN_MIN_BYTES = 1024 * 1024,
@@ -40,6 +40,7 @@ struct document {
 	struct json_object	*json;		/* ours; NULL with an error, or the value null */
 	struct map_items	 items;		/* ours; of a mapped one that was told */
 	bool			 is_read;	/* else it cannot be stored: its sender's to mend */
+	bool			 is_deep;	/* that is why */
 	bool			 is_told;	/* its items are known; else the map is to be mended */
 	struct err		 err;		/* of either */
 };
@@ -91,8 +92,10 @@ read_json(struct reading *r, struct document *d, struct body_refusal *why)
 	struct json_scan scan;
 
 	d->is_read = json_scan(d->bytes, &scan, &d->err) &&
-	    json_parse_scanned(d->bytes, &scan, DOCUMENT_MAX_DEPTH, &d->json, &d->err);
-	if (d->is_read || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
+	    json_parse_scanned(d->bytes, &scan, (size_t)r->source->max_depth,
+	    &d->json, &d->err);
+	d->is_deep = scan.fault == JSON_DEEP;
+	if (d->is_read || d->is_deep || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
 		return true;
 	if (r->slices.is_plural)
 		(void)err_in(&d->err, "item %zu", (size_t)(d - r->docs));
@@ -173,7 +176,7 @@ fetch_values(struct reading *r, const struct http_message *m, struct body_refusa
 static bool
 read_body(struct reading *r, const struct http_message *m, struct body_refusal *why)
 {
-	size_t max_bytes = (size_t)r->source->max_body;
+	size_t max_bytes = (size_t)r->source->max_inflated;
 
 	return body_open(&r->body, m, max_bytes, r->mapping != NULL, why) &&
 	    body_split(&r->body, &r->slices, why) && read_documents(r, why) &&
@@ -263,6 +266,14 @@ give(struct giving *g, struct event_outcome *o, enum event_end end)
 }
 
 static void
+reject(struct giving *g, struct event_outcome *o, const char *check, const struct err *why)
+{
+	o->check = check;
+	o->why = why;
+	give(g, o, EVENT_REJECTED);
+}
+
+static void
 give_unfit(struct giving *g, struct event_outcome *o, const struct draft *d,
     const struct item_origin *origin, const struct err *why)
 {
@@ -289,8 +300,7 @@ give_read(struct giving *g, struct event_outcome *o, struct document *d,
 		o->event = &event;
 		give(g, o, EVENT_FITS);
 	} else if (g->r->mapping == NULL || err.kind != ERR_INPUT) {
-		o->why = &err;
-		give(g, o, EVENT_REJECTED);
+		reject(g, o, "content", &err);
 	} else {
 		give_unfit(g, o, &draft, origin, &err);
 	}
@@ -308,16 +318,14 @@ give_item(struct giving *g, size_t document, size_t item)
 	    .content_type = g->r->whole_type };
 
 	origin.id = o.id = uuid_plus(g->id, origin.index);
-	if (!d->is_read) {
-		o.why = &d->err;
-		give(g, &o, EVENT_REJECTED);
-	} else if (g->r->mapping != NULL && !d->is_told) {
+	if (!d->is_read)
+		reject(g, &o, d->is_deep ? "depth" : "content", &d->err);
+	else if (g->r->mapping != NULL && !d->is_told)
 		give_unfit(g, &o, &nothing, &origin, &d->err);
-	} else if (g->r->mapping != NULL && !map_items_takes(&d->items, item)) {
+	else if (g->r->mapping != NULL && !map_items_takes(&d->items, item))
 		give(g, &o, EVENT_IGNORED);
-	} else {
+	else
 		give_read(g, &o, d, &origin);
-	}
 }
 
 static void
@@ -361,11 +369,12 @@ static bool
 begin_post(void *arg, size_t n, bool is_plural)
 {
 	struct taking *t = arg;
+	int64_t wait_s;
 
-	if (channel_within_rate(t->ch, n))
+	if (channel_within_rate(t->ch, n > 0 ? n : 1, &wait_s))
 		t->post = post_new(t->ch, t->req, n, is_plural);
 	else
-		post_refuse(t->ch, t->req, 429, "rate", NULL,
+		post_refuse_for_now(t->ch, t->req, "rate", wait_s,
 		    STR("more events than this source may send"));
 	return t->post != NULL;
 }
@@ -383,7 +392,7 @@ post_event(void *arg, const struct event_outcome *o)
 		post_park(t->post, o->n, o->parking);
 		break;
 	case EVENT_REJECTED:
-		post_reject(t->post, o->n, o->why);
+		post_reject(t->post, o->n, o->check, o->why);
 		break;
 	case EVENT_IGNORED:
 		post_ignore(t->post, o->n);
@@ -397,8 +406,12 @@ events_take(struct channel *ch, const struct mapping *mapping, struct http_reque
 	static const struct events_sink log = { begin_post, post_event };
 	struct taking t = { .ch = ch, .req = take_req };
 	struct body_refusal why;
+	int64_t wait_s;
 
-	if (!events_read(channel_source(ch), mapping, http_request_message(take_req),
+	if (!channel_within_rate_bytes(ch, http_request_body(take_req).n, &wait_s))
+		post_refuse_for_now(ch, take_req, "rate_bytes", wait_s,
+		    STR("more bytes than this source may send"));
+	else if (!events_read(channel_source(ch), mapping, http_request_message(take_req),
 	    http_request_id(take_req), &log, &t, &why))
 		post_refuse(ch, take_req, why.status, why.check, NULL, str_of(why.detail));
 	else if (t.post != NULL)
@@ -425,7 +438,7 @@ read_parked(struct reading *r, const struct parking *p, struct err *err)
 	if (!body_open_kept(&r->body, p->content_type, p->raw, r->mapping != NULL, &why) ||
 	    (body_is_form(&r->body) && !body_read_form(&r->body, &d->json, &why)))
 		return err_set(err, why.status == 503 ? ERR_RETRY : ERR_INPUT, "%s", why.detail);
-	if (!body_is_form(&r->body) && !json_parse(p->raw, DOCUMENT_MAX_DEPTH, &d->json, err))
+	if (!body_is_form(&r->body) && !json_parse(p->raw, PARKED_MAX_DEPTH, &d->json, err))
 		return false;
 	return r->mapping == NULL || need_values_restore(mapping_needs(r->mapping),
 	    p->content_type, &r->arena, &r->values, err);

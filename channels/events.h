@@ -36,6 +36,7 @@ struct event_outcome {
 	const struct parking		*parking;	/* UNFIT */
 	enum dedupe_basis		 key_basis;	/* of that */
 	const struct err		*why;		/* UNFIT, REJECTED */
+	const char			*check;		/* REJECTED: one fixed word, for the metric */
 	/* As far as it could be read; NULL: not at all. */
 	const struct draft		*draft;
 };

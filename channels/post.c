@@ -8,6 +8,7 @@
 #include "channels/post.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -231,6 +232,7 @@ answer(struct post *p)
 {
 	struct tally t = count(p);
 	struct channel *ch = p->ch;
+	size_t n = p->n;
 	struct buf b;
 	int status;
 
@@ -245,6 +247,7 @@ answer(struct post *p)
 	buf_fini(&b);
 	arena_fini(&p->arena);
 	free(p);
+	channel_leave(ch, n);
 	channel_release(ch);
 }
 
@@ -276,9 +279,15 @@ post_new(struct channel *ch, struct http_request *take_req, size_t n, bool is_pl
 	struct post *p = NULL;
 	size_t size;
 
+	if (!channel_enter(ch, n)) {
+		post_refuse_for_now(ch, take_req, "in_flight", 1,
+		    STR("more events of this source wait for their answer than it may have"));
+		return NULL;
+	}
 	if (size_mul(n, sizeof(struct item), &size) && size_add(size, sizeof(*p), &size))
 		p = calloc(1, size);
 	if (p == NULL) {
+		channel_leave(ch, n);
 		post_refuse(ch, take_req, 503, "memory", NULL, STR("out of memory"));
 		return NULL;
 	}
@@ -341,13 +350,13 @@ post_park(struct post *p, size_t n, const struct parking *k)
 }
 
 void
-post_reject(struct post *p, size_t n, const struct err *why)
+post_reject(struct post *p, size_t n, const char *check, const struct err *why)
 {
 	struct item *item = &p->items[n];
 
 	item->state = ITEM_REJECTED;
 	item->detail = arena_str(&p->arena, str_of(why->text));
-	channel_rejected(p->ch, "content");
+	channel_rejected(p->ch, check);
 }
 
 void
@@ -381,6 +390,19 @@ post_refuse(struct channel *ch, struct http_request *take_req, int status, const
 	if (headers == NULL)
 		headers = status == 503 || status == 429 ? retry : status == 405 ? allow : NULL;
 	http_reply_problem(take_req, status, headers, detail);
+}
+
+void
+post_refuse_for_now(struct channel *ch, struct http_request *take_req, const char *check,
+    int64_t wait_s, struct str detail)
+{
+	char text[24];
+	const struct http_header headers[] = {
+		{ STR("Retry-After"), { text, (size_t)snprintf(text, sizeof(text), "%" PRId64, wait_s) } },
+		{ STR_NONE, STR_NONE },
+	};
+
+	post_refuse(ch, take_req, 429, check, headers, detail);
 }
 
 void

@@ -19,16 +19,17 @@ struct post;
  * last is known.  Shared by the channel types that are posted to. */
 
 /* Takes the request over; n events are to come.  is_plural: the answer lists them even
- * when there is one.  NULL: memory is out, and the request was answered with 503. */
+ * when there is one.  NULL: the source has too many in flight, or memory is out, and the
+ * request was answered. */
 TL_MUST struct post *post_new(struct channel *ch, struct http_request *take_req, size_t n,
     bool is_plural);
 /* Memory until the answer is sent. */
 struct arena	*post_arena(struct post *p);
-/* Event n goes into the log; or among the parked; or is the sender's to mend; or is none of
- * ours. */
+/* Event n goes into the log; or among the parked; or is the sender's to mend (`check` is one
+ * fixed word for the metric); or is none of ours. */
 void		 post_submit(struct post *p, size_t n, const struct interaction *i);
 void		 post_park(struct post *p, size_t n, const struct parking *k);
-void		 post_reject(struct post *p, size_t n, const struct err *why);
+void		 post_reject(struct post *p, size_t n, const char *check, const struct err *why);
 void		 post_ignore(struct post *p, size_t n);
 /* All n were dealt with.  Answers now, or when the last receipt fires. */
 void		 post_finish(struct post *p);
@@ -38,6 +39,9 @@ void		 post_finish(struct post *p);
  * those that go with the status (Allow, Retry-After). */
 void		 post_refuse(struct channel *ch, struct http_request *take_req, int status,
 		    const char *check, const struct http_header *headers, struct str detail);
+/* 429: it may come again in so many seconds. */
+void		 post_refuse_for_now(struct channel *ch, struct http_request *take_req,
+		    const char *check, int64_t wait_s, struct str detail);
 /* 401: it is not known who sent it, which is all that the sender is told.  `url` is the one
  * that was verified, or STR_NONE; the log shows it without the values in its query. */
 void		 post_refuse_sender(struct channel *ch, struct http_request *take_req,

@@ -399,6 +399,27 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	asking_fini(&a);
 }
 
+/* Who is in debt is told before its body comes; who it is, is not known yet, so nothing is
+ * counted. */
+static bool
+webhook_head(struct channel *ch, const struct http_message *m, struct str rest,
+    struct http_verdict *verdict)
+{
+	static const struct http_header retry[] = {
+		{ STR("Retry-After"), STR("1") }, { STR_NONE, STR_NONE },
+	};
+	int64_t wait_s;
+
+	(void)m;
+	(void)rest;
+	if (channel_within_rate_bytes(ch, 0, &wait_s))
+		return true;
+	verdict->status = 429;
+	verdict->why = "more bytes than this source may send";
+	verdict->headers = retry;
+	return false;
+}
+
 /* ---- trying ---- */
 
 static bool
@@ -479,6 +500,7 @@ const struct channel_ops channel_webhook = {
 	.is_public	= webhook_is_public,
 	.new		= webhook_new,
 	.free		= webhook_free,
+	.head		= webhook_head,
 	.request	= webhook_request,
 	.replay		= webhook_replay,
 	.try		= webhook_try,

@@ -133,7 +133,7 @@ json_parse_scanned(struct str doc, struct json_scan *scan, size_t max_depth,
 	if (scan->depth > max_depth) {
 		(void)err_set(err, ERR_INPUT, "nested %zu deep, allowed is %zu", scan->depth,
 		    max_depth);
-		return fail(scan, JSON_UNFIT, 0);
+		return fail(scan, JSON_DEEP, 0);
 	}
 	doc = trim(doc);
 	if (doc.n >= INT_MAX / 2) {

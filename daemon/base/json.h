@@ -20,6 +20,7 @@ enum json_fault {
 	JSON_FINE,
 	JSON_BROKEN,		/* not UTF-8, or not JSON: 400 */
 	JSON_UNFIT,		/* JSON, but PostgreSQL cannot keep it: 422 */
+	JSON_DEEP,		/* JSON, but deeper than the caller allows: 422 */
 };
 
 struct json_scan {
@@ -44,7 +45,7 @@ TL_MUST bool json_scan(struct str doc, struct json_scan *ret, struct err *err);
 TL_MUST bool json_parse(struct str doc, size_t max_depth, struct json_object **ret,
     struct err *err);
 /* The same for who has scanned doc already (with JSON_FINE); sets the fault on failure:
- * too deep is UNFIT. */
+ * too deep is DEEP. */
 TL_MUST bool json_parse_scanned(struct str doc, struct json_scan *scan, size_t max_depth,
     struct json_object **ret, struct err *err);
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "base/bucket.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
@@ -45,8 +46,8 @@ struct source_record {
 	struct metric		*received_metric, *ignored_metric;	/* the table's */
 	struct refusal		 refusals[NREFUSALS];
 	size_t			 next_refusal;
-	int64_t			 bucket_us;	/* when the rate bucket was last filled */
-	double			 bucket;	/* events it still holds */
+	struct bucket		 events, bytes;	/* that may still come now */
+	size_t			 in_flight;	/* events that wait for their answer */
 	char			 name[];
 };
 
@@ -130,8 +131,8 @@ record_of(struct channel_host *h, struct str name)
 	if (r == NULL)
 		return NULL;
 	memcpy(r->name, name.p, name.n);
-	r->bucket_us = clock_mono_us();
-	r->bucket = 1e18;	/* full, whatever the rate */
+	bucket_init(&r->events);
+	bucket_init(&r->bytes);
 	TAILQ_INSERT_TAIL(&h->records, r, in_list);
 	return r;
 }
@@ -427,26 +428,38 @@ channel_park(struct channel *ch, const struct parking *p, struct receipt *r, str
 	return intake_park(ch->host->intake, ch->queue, p, r, err);
 }
 
-/* A bucket that holds one second's worth. */
 bool
-channel_within_rate(struct channel *ch, size_t n)
+channel_within_rate(struct channel *ch, size_t n, int64_t *ret_wait_s)
+{
+	int64_t rate = ch->source->rate;
+
+	return rate == 0 || bucket_take(&ch->record->events, rate, n, ret_wait_s);
+}
+
+bool
+channel_within_rate_bytes(struct channel *ch, size_t n, int64_t *ret_wait_s)
+{
+	int64_t rate = ch->source->rate_bytes;
+
+	return rate == 0 || bucket_take(&ch->record->bytes, rate, n, ret_wait_s);
+}
+
+/* A request that is alone passes, whatever it brings: else it could never pass. */
+bool
+channel_enter(struct channel *ch, size_t n)
 {
 	struct source_record *r = ch->record;
-	double rate = (double)ch->source->rate;
-	int64_t now_us = clock_mono_us();
 
-	if (ch->source->rate == 0)
-		return true;
-	r->bucket += (double)(now_us - r->bucket_us) / 1e6 * rate;
-	r->bucket_us = now_us;
-	if (r->bucket > rate)
-		r->bucket = rate;
-	/* A batch larger than the bucket passes when it is full, and empties it below
-	 * zero: else it could never pass. */
-	if (r->bucket < (double)n && r->bucket < rate)
+	if (r->in_flight > 0 && r->in_flight + n > (size_t)ch->source->max_in_flight)
 		return false;
-	r->bucket -= (double)n;
+	r->in_flight += n;
 	return true;
+}
+
+void
+channel_leave(struct channel *ch, size_t n)
+{
+	ch->record->in_flight -= n;
 }
 
 void

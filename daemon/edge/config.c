@@ -11,6 +11,7 @@
 #include <libpq-fe.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
@@ -71,20 +72,23 @@ static const struct conf_key listener_keys[] = {
 	    .help = "Speaks HTTPS. A reload may add it, change it and take it away, for "
 	    "connections from then on." },
 	{ "max_connections", CONF_INT, offsetof(struct listener_conf, max_connections), .min = 1,
-	    .max = 1000000, .def = "10000", .help = "Open connections; one more is told 503." },
+	    .max = 1000000, .def = "10000", .reload = true, .help = "Open connections; one more is told 503." },
 	{ "max_per_address", CONF_INT, offsetof(struct listener_conf, max_per_address), .min = 1,
-	    .max = 1000000, .def = "10000",
+	    .max = 1000000, .def = "10000", .reload = true,
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
 	    "Behind a proxy they all come from one." },
+	{ "max_head", CONF_SIZE, offsetof(struct listener_conf, max_head), .min = 1024,
+	    .max = 1048576, .def = "16KiB", .reload = true,
+	    .help = "The largest request line and headers together: 414 or 431." },
 	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
 	    .max = 17179869184, .def = "256MiB",
 	    .help = "Memory for bodies that are being received; when it is used up, a further one "
 	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
-	    .max = 600000, .def = "30s",
-	    .help = "First to last byte of a request; slower ones get 408." },
+	    .max = 600000, .def = "30s", .reload = true,
+	    .help = "First to last byte of a request; slower ones get 408. A TLS handshake has as long." },
 	{ "idle_timeout", CONF_MS, offsetof(struct listener_conf, idle_ms), .min = 100,
-	    .max = 3600000, .def = "75s", .help = "A connection without a request is closed." },
+	    .max = 3600000, .def = "75s", .reload = true, .help = "A connection without a request is closed." },
 	{ 0 },
 };
 
@@ -131,9 +135,22 @@ static const struct conf_key source_keys[] = {
 	    .max = 315360000000000, .reload = true, .def = "400d",
 	    .help = "How long a retried event is known." },
 	{ "rate", CONF_INT, OF_SOURCE(rate), .min = 0, .max = 10000000, .def = "0",
-	    .reload = true, .help = "Events a second; more are told 429. 0: any." },
+	    .reload = true, .help = "Events a second, a request being one at least; more are told "
+	    "429. 0: any. One second's worth may come at once." },
+	{ "rate_bytes", CONF_SIZE, OF_SOURCE(rate_bytes), .min = 0, .max = 17179869184,
+	    .def = "0", .reload = true, .help = "Bytes of bodies a second, as they come over the "
+	    "wire; more are told 429. 0: any." },
 	{ "max_body", CONF_SIZE, OF_SOURCE(max_body), .min = 1024, .max = 268435456,
-	    .def = "1MiB", .reload = true, .help = "The largest body, also when unpacked: 413." },
+	    .def = "1MiB", .reload = true, .help = "The largest body: 413." },
+	{ "max_inflated", CONF_SIZE, OF_SOURCE(max_inflated), .min = 1024, .max = 268435456,
+	    .reload = true, .help = "The largest body when unpacked (gzip, deflate): 413. Default: "
+	    "max_body." },
+	{ "max_depth", CONF_INT, OF_SOURCE(max_depth), .min = 1, .max = JSON_DEPTH_MAX,
+	    .def = "100", .reload = true,
+	    .help = "How deep lists and maps of a document may be nested: 422." },
+	{ "max_in_flight", CONF_INT, OF_SOURCE(max_in_flight), .min = 1, .max = 10000000,
+	    .def = "100000", .reload = true, .help = "Events that may wait for their answer at "
+	    "once; more are told 429. One request alone may bring more." },
 	{ "paused", CONF_BOOL, OF_SOURCE(paused), .def = "no", .reload = true,
 	    .help = "Answers 503, so that senders keep their events." },
 	{ "public_url", CONF_TEXT, OF_SOURCE(own_public_url), .reload = true,
@@ -385,6 +402,8 @@ complete_source(struct config *c, struct conf_named *named, const struct channel
 		s->direction = -1;
 	s->name = named->name;
 	s->preset = named->base;
+	if (s->max_inflated == 0)
+		s->max_inflated = s->max_body;
 	s->key_name = s->was.n > 0 ? s->was.v[0] : named->name;
 	s->proxies = c->proxy_set;
 	s->public_url = check_public_url(c, named->node, s->own_public_url);

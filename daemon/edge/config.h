@@ -33,7 +33,7 @@ struct listener_conf {
 	unsigned	 serve;			/* enum listener_role */
 	int64_t		 max_connections;
 	int64_t		 max_per_address;
-	int64_t		 max_bodies;		/* bytes */
+	int64_t		 max_head, max_bodies;	/* bytes */
 	int64_t		 request_ms;
 	int64_t		 idle_ms;
 };

@@ -25,7 +25,6 @@
 #include "io/tls_context.h"
 
 enum {
-	HEAD_MAX_BYTES	 = 16 * 1024,
 	BODY_MAX_BYTES	 = 256 * 1024 * 1024,	/* max_body of a source is lower */
 	OPS_BODY_BYTES	 = 1024,
 	OUTPUT_BYTES	 = 64 * 1024,
@@ -120,7 +119,7 @@ check_of(int status)
 {
 	static const struct { int status; const char *check; } checks[] = {
 		{ 408, "timeout" }, { 413, "too_large" }, { 414, "head_too_large" },
-		{ 431, "head_too_large" }, { 503, "memory" },
+		{ 429, "rate_bytes" }, { 431, "head_too_large" }, { 503, "memory" },
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
@@ -172,7 +171,7 @@ static struct http_limits
 limits_of(const struct listener_conf *c)
 {
 	return (struct http_limits){
-		.parse = { HEAD_MAX_BYTES, BODY_MAX_BYTES },
+		.parse = { (size_t)c->max_head, BODY_MAX_BYTES },
 		.request_ms = (unsigned)c->request_ms, .idle_ms = (unsigned)c->idle_ms,
 		.bodies_bytes = (size_t)c->max_bodies, .output_bytes = OUTPUT_BYTES,
 		.connections = (unsigned)c->max_connections,
@@ -248,9 +247,12 @@ listeners_use(struct listeners *ls, const struct config *c)
 	for (size_t i = 0; i < ls->n; i++) {
 		struct listener *l = &ls->v[i];
 		const struct listener_conf *conf = conf_of(c, l->name);
+		struct http_limits limits;
 
 		if (conf == NULL)
 			continue;	/* a restart takes it away */
+		limits = limits_of(conf);
+		http_server_set_limits(l->server, &limits);
 		use_certificate(l, conf);
 		http_server_set_tls(l->server, conf->tls.context);
 	}

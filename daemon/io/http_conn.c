@@ -82,14 +82,6 @@ struct conn {
 	char			 address[INET6_ADDRSTRLEN];
 };
 
-struct http_request {
-	struct conn		*conn;		/* NULL once the client is lost */
-	struct http_message	 msg;
-	struct uuid		 id;
-	void			*priv;		/* the owner's */
-	char			 address[INET6_ADDRSTRLEN];
-};
-
 static size_t
 in_bytes(const struct conn *c)
 {
@@ -856,52 +848,4 @@ http_reply_problem(struct http_request *take_req, int status,
 		reply_problem(take_req, status, headers, detail);
 	else
 		reply_problem(take_req, 500, NULL, STR("the answer could not be sent"));
-}
-
-const struct http_message *
-http_request_message(const struct http_request *req)
-{
-	return &req->msg;
-}
-
-struct str
-http_request_header(const struct http_request *req, struct str name)
-{
-	return http_message_header(&req->msg, name);
-}
-
-struct str
-http_request_body(const struct http_request *req)
-{
-	return http_message_body(&req->msg);
-}
-
-struct uuid
-http_request_id(const struct http_request *req)
-{
-	return req->id;
-}
-
-struct str
-http_request_peer(const struct http_request *req)
-{
-	return str_of(req->address);
-}
-
-void
-http_request_set_priv(struct http_request *req, void *priv)
-{
-	req->priv = priv;
-}
-
-void *
-http_request_priv(const struct http_request *req)
-{
-	return req->priv;
-}
-
-bool
-http_request_has_client(const struct http_request *req)
-{
-	return req->conn != NULL;
 }

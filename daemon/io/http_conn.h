@@ -2,6 +2,7 @@
 #ifndef TL_IO_HTTP_CONN_H
 #define TL_IO_HTTP_CONN_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/queue.h>
 #include <time.h>
@@ -11,7 +12,8 @@
 #include "io/http_server.h"
 #include "io/http_text.h"
 
-/* Inside of http_server: nobody but http_server.c and http_conn.c includes this. */
+/* Inside of http_server: nobody but http_server.c, http_conn.c and http_request.c includes
+ * this. */
 
 struct bufferevent;
 struct conn;
@@ -35,6 +37,14 @@ struct http_host {
 	time_t				 handshake_logged_s;	/* last line about a failed one */
 	time_t				 date_at_s;
 	char				 date[HTTP_DATE_SIZE];	/* text of date_at_s */
+};
+
+struct http_request {
+	struct conn		*conn;		/* NULL once the client is lost */
+	struct http_message	 msg;
+	struct uuid		 id;
+	void			*priv;		/* the owner's */
+	char			 address[INET6_ADDRSTRLEN];
 };
 
 TL_MUST bool	host_init(struct http_host *h, struct event_base *base);

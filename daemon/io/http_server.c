@@ -244,6 +244,12 @@ http_server_set_tls(struct http_server *s, struct ssl_ctx_st *tls)
 	s->tls = tls;
 }
 
+void
+http_server_set_limits(struct http_server *s, const struct http_limits *limits)
+{
+	s->host.limits = *limits;
+}
+
 struct http_server *
 http_server_new(struct event_base *base, const struct http_listen *at,
     const struct http_limits *limits, const struct http_server_ops *ops, void *owner,

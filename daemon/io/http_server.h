@@ -118,6 +118,8 @@ TL_MUST struct http_server *http_server_new(struct event_base *base,
     const struct http_server_ops *ops, void *owner, struct err *err);
 /* For connections from now on, with a reference of its own; NULL: plain. */
 void	http_server_set_tls(struct http_server *s, struct ssl_ctx_st *tls);
+/* From now on; what a connection waits for already ends when it was to. */
+void	http_server_set_limits(struct http_server *s, const struct http_limits *limits);
 /* Closes everything at once.  Requests the owner still holds live on until they
  * are answered; gone() is not called for them.  Not from inside an op.  Accepts
  * NULL. */

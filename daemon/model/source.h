@@ -31,7 +31,11 @@ struct source {
 	int		 dedupe;	/* enum source_dedupe */
 	int64_t		 dedupe_for_ms;
 	int64_t		 rate;		/* events a second, 0: any */
+	int64_t		 rate_bytes;	/* of bodies a second, 0: any */
 	int64_t		 max_body;	/* bytes */
+	int64_t		 max_inflated;	/* bytes; 0: max_body */
+	int64_t		 max_depth;	/* maps and lists in each other */
+	int64_t		 max_in_flight;	/* events that are not answered yet */
 	bool		 paused;
 	struct conf_texts was;		/* former names, oldest first */
 	struct str	 own_public_url;	/* as written */

@@ -50,6 +50,15 @@ class Manager:
         return s.getsockname()[1] if family in (socket.AF_INET, socket.AF_INET6) else None
 
 
+def passing(manager, command):
+    """What runs the command with the manager's sockets as descriptors 3, 4, ...: (descriptors to pass, command,
+    environment).  LISTEN_PID is the program's own, so a shell sets it."""
+    fds = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD, 100) for _, s in manager.sockets]
+    moved = " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(fds))
+    env = {"LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(n for n, _ in manager.sockets)} if fds else {}
+    return fds, ["bash", "-c", f'exec {moved}; LISTEN_PID=$$ exec "$@"', "bash", *command], env
+
+
 class Service(harness.Daemon):
     """touchlogd, started by a Manager."""
 
@@ -61,16 +70,9 @@ class Service(harness.Daemon):
             self.env["WATCHDOG_USEC"] = str(watchdog_ms * 1000)
 
     def spawn(self, err):
-        """The sockets become descriptors 3, 4, ...; LISTEN_PID is the program's own, so a shell sets it."""
-        fds = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD, 100) for _, s in self.manager.sockets]
-        moved = " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(fds))
-        env = dict(self.env)
-        if fds:
-            env.update(LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=":".join(n for n, _ in self.manager.sockets))
-        script = f'exec {moved}; LISTEN_PID=$$ exec "$@"'
+        fds, command, env = passing(self.manager, [harness.program("touchlogd"), "-c", self.config])
         try:
-            return subprocess.Popen(["bash", "-c", script, "bash", harness.program("touchlogd"), "-c", self.config],
-                                    stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=env, pass_fds=fds)
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err, env={**self.env, **env}, pass_fds=fds)
         finally:
             for fd in fds:
                 os.close(fd)

@@ -253,7 +253,7 @@ nesting_beyond_the_limit_is_refused_before_anything_recurses(void **state)
 	assert_int_equal(scan.depth, DEPTH);
 	assert_false(json_parse_scanned(doc, &scan, DEPTH, &o, &err));
 	assert_string_equal(err.text, "nested 10000 deep, allowed is 512");
-	assert_int_equal(scan.fault, JSON_UNFIT);
+	assert_int_equal(scan.fault, JSON_DEEP);
 	assert_null(o);
 }
 
