@@ -14,7 +14,7 @@
 
 enum {
 	TROUBLE_FAILURES = 3,		/* then /readyz tells */
-	QUIET_US	 = 100 * 1000,	/* nothing came in for so long: all writers may drain */
+	QUIET_US	 = 1000 * 1000,	/* nothing came in for so long: all writers may drain */
 	TROUBLE_US	 = 10 * 1000 * 1000,	/* so long a fault counts without a new try */
 };
 
@@ -254,6 +254,8 @@ failed(struct intake *in, struct batch *b, const struct write_failure *why)
 		backlog_done(in->backlog, b, why);
 	else if (b->n == 0)
 		batch_free(b);
+	else if (b->n < n)
+		retries_put_back(&in->retries, b);	/* the fault may have been another's */
 	else if (!retries_take(&in->retries, b, why))
 		refused(in, b, why);
 }

@@ -69,15 +69,21 @@ retry_later(struct retries *r, struct batch *b)
 	TAILQ_INSERT_TAIL(&r->batches, b, in_queue);
 }
 
+void
+retries_put_back(struct retries *r, struct batch *take_batch)
+{
+	take_batch->failures = 0;
+	take_batch->not_before_us = 0;
+	TAILQ_INSERT_HEAD(&r->batches, take_batch, in_queue);
+}
+
 /* Both halves are tried at once; without memory the whole is tried again. */
 static void
 halve(struct retries *r, struct batch *b)
 {
 	struct batch *rest = batch_halve(b);
 
-	b->failures = 0;
-	b->not_before_us = 0;
-	TAILQ_INSERT_HEAD(&r->batches, b, in_queue);
+	retries_put_back(r, b);
 	if (rest != NULL)
 		TAILQ_INSERT_AFTER(&r->batches, b, rest, in_queue);
 }

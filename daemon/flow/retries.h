@@ -28,6 +28,8 @@ TL_MUST bool retries_take(struct retries *r, struct batch *take_batch,
  * else can be done with it; the batch stays the caller's. */
 TL_MUST struct record *retries_refused(struct batch *take_batch,
 	    const struct write_failure *why);
+/* It lost records and is another batch now, of which nothing is known: at once. */
+void	 retries_put_back(struct retries *r, struct batch *take_batch);
 /* One whose time has come, or NULL. */
 struct batch	*retries_next(struct retries *r);
 

@@ -402,15 +402,21 @@ def test_events_that_come_in_beside_a_drain_are_logged_without_waiting_for_it(mo
         lines(d, "web", [{"external_id": f"old-{i}"} for i in range(n, n + 1000)])
     mortal.start()
     until(lambda: d.post("web", {"external_id": "first"}).status == 200, "it is back")
-    took_s = []
-    while d.spooled() > 0:
+    beside, alone = [], []
+
+    def log_one(took_s, name):
         start = time.monotonic()
-        a = d.post("web", {"external_id": f"live-{len(took_s)}"})
+        a = d.post("web", {"external_id": f"{name}-{len(took_s)}"})
         took_s.append(time.monotonic() - start)
         assert a.status == 200 and a.json()["status"] == "logged", a
-    assert len(took_s) > 10, "there was no drain to be beside"
-    assert statistics.median(took_s) < 0.19, took_s
-    assert mortal_database.one("SELECT count(*) FROM touchlog.interaction") == 4001 + len(took_s)
+
+    while d.spooled() > 0:
+        log_one(beside, "beside")
+    while len(alone) < 10:
+        log_one(alone, "alone")
+    assert len(beside) > 10, "there was no drain to be beside"
+    assert statistics.median(beside) < statistics.median(alone) + 0.08, (beside, alone)
+    assert mortal_database.one("SELECT count(*) FROM touchlog.interaction") == 4001 + len(beside) + len(alone)
 
 
 # ---- what is told ----

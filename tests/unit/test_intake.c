@@ -915,6 +915,35 @@ of_a_batch_that_fails_only_what_was_not_spooled_is_tried_again(void **state)
 	assert_true(intake_is_empty(in));
 }
 
+/* The refused one may be the one that the spool has. */
+static void
+what_is_left_of_a_refused_batch_is_not_taken_for_the_refused_event(void **state)
+{
+	struct event_try *old, *young;
+
+	(void)state;
+	start(1);
+	(void)submit("holds the writer");
+	(void)in_flight(0);
+	old = submit("old");
+	pass_ms(SPOOL_AFTER_MS - 200);
+	young = submit("young");
+	commit(0);
+	pass_ms(300);
+	sync_spool();
+	assert_fate(old, FATE_SPOOLED);
+	fail_by(0, ERR_INPUT, "22003");
+	while (writers[0].batch != NULL && writers[0].batch->is_drain)
+		fail_by(0, ERR_INPUT, "22003");
+	while (young->nfired == 0)
+		commit(0);
+	assert_fate(young, FATE_LOGGED);
+	while (writers[0].batch != NULL)
+		commit(0);
+	assert_int_equal(counted(FATE_PARKED), 1);
+	assert_int_equal(spool.nrows, 0);
+}
+
 static void
 a_batch_that_fails_while_the_spool_is_at_it_is_the_spools(void **state)
 {
@@ -1304,6 +1333,8 @@ with_two_writers_one_drains_while_events_come_in_and_both_when_it_is_quiet(void 
 			commit(i);
 	assert_int_equal((writers[0].batch != NULL) + (writers[1].batch != NULL), 1);
 	pass_ms(500);
+	assert_int_equal((writers[0].batch != NULL) + (writers[1].batch != NULL), 1);
+	pass_ms(1000);
 	assert_true(in_flight(0)->is_drain && in_flight(1)->is_drain);
 	/* And an event that comes in now is next. */
 	(void)submit("b");
@@ -1417,6 +1448,7 @@ main(void)
 		route_test(what_memory_has_no_room_for_goes_to_the_spool_too),
 		route_test(a_batch_that_hangs_is_copied_under_its_own_ids_and_counts_once),
 		route_test(of_a_batch_that_fails_only_what_was_not_spooled_is_tried_again),
+		route_test(what_is_left_of_a_refused_batch_is_not_taken_for_the_refused_event),
 		route_test(a_batch_that_fails_while_the_spool_is_at_it_is_the_spools),
 		route_test(a_batch_that_fails_and_is_not_kept_either_is_given_up),
 		route_test(what_is_committed_while_the_spool_is_at_it_is_logged_and_counts_once),
