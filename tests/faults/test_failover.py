@@ -5,7 +5,7 @@ import contextlib, os, signal, socket, threading, time
 import pytest
 
 import drills, harness
-from drills import QUICK, Stopped, compare, server_pids
+from drills import QUICK, Stopped, compare, server_pids, with_spool
 from harness import until
 
 
@@ -55,8 +55,9 @@ def first_after(s, moment_s):
     return min(e.acked_s for e in s.entries if e.fate in ("logged", "duplicate") and e.acked_s > moment_s) - moment_s
 
 
-def test_when_the_primary_is_killed_and_the_standby_promoted_writing_goes_on_within_5_s(pair, daemon, sender, size, tell):
-    d = daemon(pair.config(), database=pair.database)
+@pytest.mark.parametrize("spool", (False, True), ids=("no spool", "spool"))
+def test_when_the_primary_is_killed_and_the_standby_promoted_writing_goes_on_within_5_s(pair, daemon, sender, tmp_path, size, tell, spool):
+    d = daemon(with_spool(pair.config(), tmp_path) if spool else pair.config(), database=pair.database)
     s = sender(d, conns=32)
     s.wait_for(size(2000, 20000))
     pair.kill_primary()
@@ -65,21 +66,24 @@ def test_when_the_primary_is_killed_and_the_standby_promoted_writing_goes_on_wit
     new = pair.promote()
     s.wait_for(size(1000, 10000), "logged")
     s.stop()
+    if spool:
+        d.wait_drained()
     took_s = first_after(s, promoted)
     tell(writes_after_s=round(took_s, 2), **compare(new, s))
     assert took_s < 5
 
 
-def test_when_the_primary_hangs_and_the_standby_is_promoted_writing_goes_on_within_30_s(pair, daemon, sender, tell):
-    """Half of it passes until the daemon gives up the connections that it has, the rest with new ones to who does not answer."""
-    d = daemon(pair.config(), database=pair.database)
+def test_when_the_primary_hangs_and_the_standby_is_promoted_writing_goes_on_within_30_s(pair, daemon, sender, tmp_path, tell):
+    """10 s pass until the daemon gives up the connections that it has, as many with new ones to who does not answer."""
+    d = daemon(with_spool(pair.config(), tmp_path), database=pair.database)
     s = sender(d, conns=32)
     s.wait_for(1000)
     with Stopped(server_pids(pair.primary)):
-        promoted = time.monotonic()
         new = pair.promote()
+        promoted = time.monotonic()
         s.wait_for(500, "logged", 40)
         s.stop()
+        d.wait_drained(60)
     took_s = first_after(s, promoted)
     tell(writes_after_s=round(took_s, 1), **compare(new, s))
     assert took_s < 30

@@ -49,6 +49,28 @@ def test_immediate_shutdowns_of_postgresql_under_load_lose_and_double_nothing(mo
     tell(shutdowns=times, gap_s=round(s.worst_gap_s(), 1), **compare(mortal, s))
 
 
+def test_the_daemon_and_postgresql_killed_in_turn_and_together_lose_and_double_nothing(mortal, daemon, sender, tmp_path, size, tell):
+    """With a spool, which is being filled or drained at any moment."""
+    d = daemon(with_ports(with_spool(QUICK, tmp_path)), database=mortal)
+    s = sender(d, conns=32, pause_ms=20)
+    rng, rounds = random.Random(4), size(12, 120)
+    for i in range(rounds):
+        s.wait_for(300)
+        if i % 3 != 0:
+            mortal.cluster.stop("immediate")
+        time.sleep(rng.random() * 0.8)          # some of it is spooled then, or not yet
+        if i % 3 != 1:
+            d.kill()
+            d.start()
+        s.wait_for(rng.randrange(500))
+        mortal.cluster.start()
+        time.sleep(rng.random() * 0.3)          # some of it is drained
+    s.stop()
+    d.wait_drained(60)
+    tell(rounds=rounds, **compare(mortal, s))
+    assert s.counts["spooled"] > rounds * 50
+
+
 def test_while_postgresql_is_stopped_senders_are_answered_in_time_and_nothing_is_lost(mortal, daemon, sender, config, size, tell):
     d = daemon(config, database=mortal)
     s = sender(d, conns=32)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Much of something: reloads, daemons, connections, slow clients, one sender beside another."""
-import contextlib, resource, selectors, socket, time
+import contextlib, resource, selectors, statistics, time
 
 import pytest
 
@@ -117,16 +117,29 @@ def test_500_clients_that_drip_keep_nobody_waiting_and_are_cut_in_time(database,
 # ---- one beside another ----
 
 def test_a_source_at_50_times_the_rate_of_another_makes_that_one_wait_no_more_than_3_times_as_long(database, daemon, sender, size, tell):
+    """By the medians of several rounds, in turn without the flood and beside it: what else the machine does hits both."""
     d = daemon(QUICK)
-    quiet_s, rate = size(15, 150), 20
-    sender(d, conns=8, rate=rate, events=rate * 3).wait_end()       # warm
-    alone = sender(d, conns=8, rate=rate, events=rate * quiet_s).wait_end(quiet_s * 3)
-    flood = sender(d, "other", conns=64, rate=50 * rate)
-    flood.wait_for(1000)
-    beside = sender(d, conns=8, rate=rate, events=rate * quiet_s).wait_end(quiet_s * 3)
-    flood.stop()
-    took_s = max(e.acked_s for e in flood.entries) - min(e.due_s for e in flood.entries)
-    found = {f"{name}_p{int(share * 100)}_ms": round(s.latency_s(share) * 1000, 1) for name, s in (("alone", alone), ("beside", beside)) for share in (0.5, 0.99)}
-    tell(flood_per_s=round(len(flood.entries) / took_s), **found, **compare(database, alone, beside, flood))
-    assert len(flood.entries) / took_s > 0.95 * 50 * rate, "the flood was one"
-    assert beside.latency_s(0.99) <= 3 * alone.latency_s(0.99)
+    rounds, rate, round_s = 5, 25, size(3, 30)
+
+    def quiet():
+        return sender(d, conns=8, rate=rate, events=rate * round_s).wait_end(round_s * 3)
+
+    quiet()     # warm
+    senders, floods, p50_ms, p99_ms = [], [], {"alone": [], "beside": []}, {"alone": [], "beside": []}
+    for n in range(2 * rounds):
+        which = "beside" if n % 2 else "alone"
+        if which == "beside":
+            floods.append(sender(d, "other", conns=64, rate=50 * rate))
+            floods[-1].wait_for(rate * 20)
+        senders.append(quiet())
+        if which == "beside":
+            floods[-1].stop()
+        p50_ms[which].append(senders[-1].latency_s(0.5) * 1000)
+        p99_ms[which].append(senders[-1].latency_s(0.99) * 1000)
+    took_s = sum(max(e.acked_s for e in f.entries) - min(e.due_s for e in f.entries) for f in floods)
+    flooded_per_s = sum(len(f.entries) for f in floods) / took_s
+    tell(flood_per_s=round(flooded_per_s),
+         **{f"{which}_p50_ms": round(statistics.median(p50_ms[which]), 1) for which in p50_ms},
+         **{f"{which}_p99_ms": round(statistics.median(p99_ms[which]), 1) for which in p99_ms}, **compare(database, *senders, *floods))
+    assert flooded_per_s > 0.9 * 50 * rate, "the flood was one"
+    assert statistics.median(p99_ms["beside"]) <= 3 * statistics.median(p99_ms["alone"])
