@@ -263,6 +263,7 @@ prepare(struct trial_run *r, const char *dir)
 
 	r->source = (struct source){ .channel = 0, .direction = -1, .name = str_of(r->preset),
 	    .key_name = str_of(r->preset), .is_strong = true, .max_body = BODY_MAX_BYTES,
+	    .max_inflated = BODY_MAX_BYTES, .max_depth = 100,
 	    .dedupe_for_ms = 400LL * 86400 * 1000,
 	    .rules = { .strong_ranks = 1U << IDENTITY_EXTERNAL | 1U << IDENTITY_EMAIL } };
 	r->m = (struct http_message){ .headers = r->headers, .method = STR("POST"),
