@@ -99,7 +99,7 @@ static const struct conf_key spool_keys[] = {
 	{ "max_size", CONF_SIZE, offsetof(struct spool_conf, max_bytes), .min = 1048576,
 	    .max = 17592186044416, .def = "1GiB",
 	    .help = "What the file may grow to; when it is full, senders get 503. Beside it SQLite "
-	    "keeps a log of some 20 MiB." },
+	    "keeps a log of 20 to 80 MiB." },
 	{ 0 },
 };
 

@@ -11,7 +11,9 @@
 
 #include "io/spool_sql.h"
 
-enum { CACHE_KIB = 8192, BUSY_MS = 1000, SQL_BYTES = 512 };
+#define SEQ_MAX	(INT64_C(1) << 60)	/* nobody puts that many: the number is damaged */
+
+enum { CACHE_KIB = 32768 /* the index of a million keys */, BUSY_MS = 1000, SQL_BYTES = 512 };
 
 /* ---- opening ---- */
 
@@ -122,10 +124,16 @@ check_schema(sqlite3 *db, struct err *err)
 static bool
 count(struct spool_file *f, struct err *err)
 {
-	return spool_sql_query(f->db, "count", "SELECT count(*) FROM event", &f->events, err) &&
-	    spool_sql_query(f->db, "count", "SELECT 1 + max(coalesce((SELECT max(seq) FROM event), 0), "
-	    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))", &f->next_seq,
-	    err);
+	int64_t last = 0;
+
+	if (!spool_sql_query(f->db, "count", "SELECT count(*) FROM event", &f->events, err) ||
+	    !spool_sql_query(f->db, "count", "SELECT max(coalesce((SELECT max(seq) FROM event), 0), "
+	    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))", &last, err))
+		return false;
+	if (last < SEQ_MAX)
+		f->next_seq = last + 1;
+	return last < SEQ_MAX || err_set(err, ERR_INPUT, "its last number is %lld",
+	    (long long)last);
 }
 
 static int
@@ -202,8 +210,8 @@ spool_file_create(const char *path, struct err *err)
 	if (f == NULL)
 		return NULL;
 	/* Should we die before it is complete, nobody will look at it: no journal is needed. */
-	if (spool_sql_exec(f->db, "make", "PRAGMA journal_mode = MEMORY; PRAGMA page_size = 4096; BEGIN; "
-	    SPOOL_TABLE_SQL, err))
+	if (spool_sql_exec(f->db, "make", "PRAGMA journal_mode = MEMORY; PRAGMA page_size = 4096; "
+	    "BEGIN; " SPOOL_TABLE_SQL, err))
 		return f;
 	spool_file_abandon(f);
 	return NULL;
@@ -222,19 +230,32 @@ sync_file(const char *path, struct err *err)
 	return ok;
 }
 
-/* The application_id says that it is complete, so it comes last. */
+/* SQLite says which mode it is now, and takes it for no error when that is another. */
+static bool
+use_log(sqlite3 *db, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW;
+
+	if (!ok)
+		(void)spool_sql_fail(db, "make", err);
+	else if (sqlite3_stricmp((const char *)sqlite3_column_text(stmt, 0), "wal") != 0)
+		ok = err_set(err, ERR_CONFIG, "this file system has no shared memory for a log");
+	(void)sqlite3_finalize(stmt);
+	return ok;
+}
+
+/* The application_id says that it is complete, so it comes last but for the log. */
 bool
 spool_file_finish(struct spool_file *f, struct err *err)
 {
-	char sql[SQL_BYTES];
+	char sql[SQL_BYTES], *path = f->path;
 	bool ok;
 
 	(void)snprintf(sql, sizeof(sql), "COMMIT; PRAGMA user_version = %d; "
-	    "PRAGMA application_id = %d; PRAGMA journal_mode = WAL", SPOOL_FORMAT,
-	    SPOOL_APPLICATION_ID);
-	ok = spool_sql_exec(f->db, "make", sql, err);
-	char *path = f->path;
-
+	    "PRAGMA application_id = %d", SPOOL_FORMAT, SPOOL_APPLICATION_ID);
+	ok = spool_sql_exec(f->db, "make", sql, err) && use_log(f->db, err);
 	f->path = NULL;
 	spool_file_close(f);
 	ok = ok && sync_file(path, err);

@@ -28,7 +28,7 @@
 #include "io/spool_file.h"
 #include "io/spool_raw.h"
 
-enum { SUFFIX_BYTES = 64, NAMES_MAX = 1000 };
+enum { SUFFIX_BYTES = 64, NAMES_MAX = 1000, SALVAGES_MAX = 3 };
 
 bool
 spool_is_path(struct str path)
@@ -437,27 +437,43 @@ make_if_missing(const struct spool_store *st, struct err *err)
 	return is_there(st->path, "") || is_there(st->path, "-wal") || make(st, err);
 }
 
+/* What was made just now must be sound; when it is not, the cause is elsewhere, and setting
+ * one file after the other aside would only fill the disk. */
+static struct spool_file *
+open_salvaged(struct spool_store *st, struct err *err)
+{
+	struct spool_file *f;
+	struct err why = *err;
+
+	if (st->failures == SALVAGES_MAX) {
+		err->kind = ERR_CONFIG;
+		return NULL;
+	}
+	if (!salvage(st, &why, err))
+		return NULL;
+	st->is_damaged = false;
+	st->failures++;
+	f = open_healthy(st, err);
+	if (f == NULL && err->kind == ERR_INPUT)
+		err->kind = ERR_RETRY;
+	return f;
+}
+
 struct spool_file *
 spool_store_open(struct spool_store *st, struct err *err)
 {
 	struct spool_file *f;
-	struct err why;
 
 	if (!follow_link(st, err) || !take_lock(st, err) || !finish_moves(st, err) ||
 	    !make_if_missing(st, err))
 		return NULL;
 	f = open_healthy(st, err);
-	if (f == NULL && err->kind == ERR_INPUT) {
-		why = *err;
-		if (!salvage(st, &why, err))
-			return NULL;
-		st->is_damaged = false;
-		f = open_healthy(st, err);
-	}
-	if (f != NULL)
-		remember_file(st);
-	else if (err->kind == ERR_INPUT)
-		err->kind = ERR_RETRY;
+	if (f == NULL && err->kind == ERR_INPUT)
+		f = open_salvaged(st, err);
+	if (f == NULL)
+		return NULL;
+	st->failures = 0;
+	remember_file(st);
 	return f;
 }
 

@@ -22,6 +22,7 @@ struct spool_store {
 	int	lock_fd;		/* of PATH.lock; -1: not held */
 	ino_t	ino, log_ino;		/* of the file that was opened, and its log */
 	dev_t	dev;
+	unsigned failures;		/* salvages in a row that made nothing that could be opened */
 	bool	is_damaged;		/* it was found to be, while it was used */
 	struct err why;
 };

@@ -28,6 +28,7 @@ enum {
 	PAUSE_MIN_MS	= 250,
 	PAUSE_MAX_MS	= 2000,
 	SAID_AGAIN_MS	= 60000,		/* the same reason, in the log */
+	SALVAGE_EVERY_MS = 10000,		/* a disk that rots would be filled with salvages */
 };
 
 struct spool_worker {
@@ -56,6 +57,7 @@ struct spool_worker {
 	int64_t			 pause_ms;
 	char			 said[sizeof(((struct err *)NULL)->text)];
 	int64_t			 said_at_us;
+	int64_t			 condemned_at_us;	/* 0: never */
 };
 
 static void
@@ -130,6 +132,10 @@ condemn(struct spool_worker *w, const struct err *why)
 	spool_store_condemn(&w->store, w->file, why);
 	w->file = NULL;
 	w->retry_at_us = clock_mono_us();
+	if (w->condemned_at_us > 0 &&
+	    w->retry_at_us - w->condemned_at_us < SALVAGE_EVERY_MS * 1000)
+		w->retry_at_us = w->condemned_at_us + SALVAGE_EVERY_MS * 1000;
+	w->condemned_at_us = w->retry_at_us;
 }
 
 static void

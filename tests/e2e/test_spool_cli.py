@@ -158,6 +158,13 @@ def test_nothing_is_changed(sound, path, config):
         assert f.read() == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_sqlite_puts_beside_it_is_its_owners_also_when_root_looks(sound, path, config):
+    os.chown(path, 65534, 65534)
+    good(touchlog(config, "spool", "status"))
+    assert {os.stat(p).st_uid for p in path.parent.glob("spool.db*")} == {65534}
+
+
 def test_what_a_killed_daemon_left_in_the_log_is_told(path, config, tmp_path):
     with contextlib.closing(make(tmp_path / "live.db", EVENTS)):
         shutil.copy(tmp_path / "live.db", path)
