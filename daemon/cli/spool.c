@@ -50,25 +50,29 @@ struct subject {
 	int64_t		 bytes, log_bytes;
 };
 
-static int64_t
-size_of(const char *path)
+/* false: errno says why. */
+static bool
+size_of(const char *path, int64_t *ret)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 ? st.st_size : -1;
+	if (stat(path, &st) != 0)
+		return false;
+	*ret = st.st_size;
+	return true;
 }
 
+/* One of file and log is enough: a log without its file holds events. */
 static enum exit_code
 measure(struct subject *s)
 {
 	char log[PATH_BYTES];
+	bool is_there = size_of(s->path, &s->bytes);
 
-	(void)snprintf(log, sizeof(log), "%s-wal", s->path);
-	s->bytes = size_of(s->path);
-	if (s->bytes < 0 && errno != ENOENT)
+	if (!is_there && errno != ENOENT)
 		return cli_fail(CLI_FAILED, "%s: %s", s->path, strerror(errno));
-	s->log_bytes = size_of(log);
-	if (s->bytes < 0 && s->log_bytes < 0)
+	(void)snprintf(log, sizeof(log), "%s-wal", s->path);
+	if (!size_of(log, &s->log_bytes) && !is_there)
 		return cli_fail(CLI_NOT_FOUND, "%s: there is no such file", s->path);
 	return CLI_OK;
 }
@@ -86,7 +90,8 @@ find_subject(struct cli *cli, struct subject *ret)
 	if (c == NULL)
 		return CLI_CONFIG;
 	if (c->spool.path.p == NULL)
-		return cli_fail(CLI_NOT_FOUND, "the configuration has no spool; --file PATH names one");
+		return cli_fail(CLI_NOT_FOUND, "the configuration has no spool; --file PATH names "
+		    "one");
 	ret->path = c->spool.path.p;
 	ret->max_bytes = c->spool.max_bytes;
 	return measure(ret);
@@ -112,8 +117,8 @@ tell_damage(const struct subject *s, const struct spool_rows *rows)
 {
 	if (!rows->is_damaged)
 		return CLI_OK;
-	return cli_fail(CLI_FAILED, "%s is damaged: %s; of the events in it, %lld are known to be lost",
-	    s->path, rows->why.text, (long long)rows->lost);
+	return cli_fail(CLI_FAILED, "%s is damaged: %s; of the events in it, %lld are known to be "
+	    "lost", s->path, rows->why.text, (long long)rows->lost);
 }
 
 /* ---- export ---- */
@@ -141,8 +146,9 @@ put_row(struct buf *out, const struct spool_row *row)
 
 	uuid_text(it->id, id);
 	uuid_text(it->key, key);
-	buf_printf(out, "{\"seq\":%" PRId64 ",\"id\":\"%s\",\"key\":\"%s\",\"kind\":\"%.*s\",\"source\":",
+	buf_printf(out, "{\"seq\":%" PRId64 ",\"id\":\"%s\",\"key\":\"%s\",\"kind\":\"%.*s\"",
 	    it->seq, id, key, STR_ARG(spool_row_kind(row)));
+	buf_text(out, ",\"source\":");
 	buf_json(out, it->source);
 	buf_printf(out, ",\"put_at\":\"%s\",\"identities\":", time_text(row->put_at_us, at));
 	put_identities(out, it->identities);
@@ -270,9 +276,10 @@ each_aside(const char *path, void (*tell)(void *arg, const char *aside, int64_t 
 		return;
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		const char *name = found.gl_pathv[i], *end = name + strlen(name);
+		int64_t bytes = 0;
 
-		if (end - name < 4 || strcmp(end - 4, "-wal") != 0)
-			tell(arg, name, size_of(name));
+		if (strcmp(end - 4, "-wal") != 0 && size_of(name, &bytes))
+			tell(arg, name, bytes);
 	}
 	globfree(&found);
 }
@@ -323,8 +330,8 @@ print_status_json(const struct subject *s, const struct totals *t, const struct 
 	buf_init(&out, LINE_MAX_BYTES);
 	buf_text(&out, "{\"path\":");
 	buf_json(&out, str_of(s->path));
-	buf_printf(&out, ",\"format\":%d,\"bytes\":%" PRId64 ",\"log_bytes\":%" PRId64, SPOOL_FORMAT,
-	    s->bytes > 0 ? s->bytes : 0, s->log_bytes > 0 ? s->log_bytes : 0);
+	buf_printf(&out, ",\"format\":%d,\"bytes\":%" PRId64 ",\"log_bytes\":%" PRId64,
+	    SPOOL_FORMAT, s->bytes, s->log_bytes);
 	if (s->max_bytes > 0)
 		buf_printf(&out, ",\"max_bytes\":%" PRId64, s->max_bytes);
 	buf_printf(&out, ",\"events\":%" PRId64, t->events);
@@ -401,11 +408,10 @@ print_status(const struct subject *s, const struct totals *t)
 	say("file", "%s", s->path);
 	say("format", "%d", SPOOL_FORMAT);
 	if (s->max_bytes > 0)
-		say("bytes", "%" PRId64 " of %" PRId64 ", and %" PRId64 " of its log",
-		    s->bytes > 0 ? s->bytes : 0, s->max_bytes, s->log_bytes > 0 ? s->log_bytes : 0);
+		say("bytes", "%" PRId64 " of %" PRId64 ", and %" PRId64 " of its log", s->bytes,
+		    s->max_bytes, s->log_bytes);
 	else
-		say("bytes", "%" PRId64 ", and %" PRId64 " of its log",
-		    s->bytes > 0 ? s->bytes : 0, s->log_bytes > 0 ? s->log_bytes : 0);
+		say("bytes", "%" PRId64 ", and %" PRId64 " of its log", s->bytes, s->log_bytes);
 	say("events", "%" PRId64, t->events);
 	if (t->oldest_us > 0)
 		say("oldest", "%s, %" PRId64 " s ago", time_text(t->oldest_us, at), age_s);
@@ -448,9 +454,8 @@ static const struct verb verbs[] = {
 	    "Tell what is in the spool", "Every event is read and checked. Nothing is changed, and "
 	    "the daemon may be at work.", status },
 	{ "export", "", 0, 0, options, sizeof(struct spool_options),
-	    "Print the events of the spool, one JSON object a line",
-	    "Of a damaged file, what can be read. Nothing is changed, and the daemon may be at work.",
-	    export },
+	    "Print the events of the spool, one JSON object a line", "Of a damaged file, what can "
+	    "be read. Nothing is changed, and the daemon may be at work.", export },
 	{ 0 },
 };
 

@@ -171,8 +171,8 @@ spool_state(const struct spool *s, struct spool_state *ret)
 	memcpy(ret->why, s->view.why, sizeof(ret->why));
 	if (ret->takes && ret->bytes + ROOM_MIN_BYTES > ret->max_bytes) {
 		ret->takes = false;
-		(void)snprintf(ret->why, sizeof(ret->why), "it is full: %lld of %lld bytes are used",
-		    (long long)ret->bytes, (long long)ret->max_bytes);
+		(void)snprintf(ret->why, sizeof(ret->why), "it is full: %lld of %lld bytes are "
+		    "used", (long long)ret->bytes, (long long)ret->max_bytes);
 	} else if (ret->takes && s->memory_bytes >= PUTS_MAX_BYTES) {
 		ret->takes = false;
 		(void)snprintf(ret->why, sizeof(ret->why), "its disk is too slow: %zu bytes wait",

@@ -27,6 +27,7 @@ enum {
 	LOCAL_MAX	= SPOOL_PAGE_BYTES - 35,
 	LOCAL_MIN	= (SPOOL_PAGE_BYTES - 12) * 32 / 255 - 23,
 	RECORD_MAX	= 512 * 1024 * 1024,
+	CHAIN_STEPS	= 64,		/* for each page: a sound one is in one chain */
 };
 
 /* Columns as they stand in the record. */
@@ -51,6 +52,7 @@ struct carver {
 	struct seq_set			 known;		/* that there were */
 	bool				 wants_known;	/* of the pages that are being read */
 	bool				 no_memory;
+	uint64_t			 steps;		/* of chains that may still be followed */
 	unsigned char			*record;	/* ours */
 	size_t				 room;
 };
@@ -266,14 +268,15 @@ local_bytes(size_t n)
 /* The rest of a record, into its place.  A chain that breaks leaves zeros, which the checksum
  * will find. */
 static void
-follow_chain(const struct carver *c, uint32_t next, enum spool_layer layer, size_t from,
+follow_chain(struct carver *c, uint32_t next, enum spool_layer layer, size_t from,
     size_t bytes)
 {
 	unsigned char page[SPOOL_PAGE_BYTES];
 
-	while (from < bytes && next != 0 && next <= spool_raw_pages(c->raw)) {
+	while (from < bytes && next != 0 && next <= spool_raw_pages(c->raw) && c->steps > 0) {
 		size_t n = bytes - from < CHAINED_BYTES ? bytes - from : CHAINED_BYTES;
 
+		c->steps--;
 		spool_raw_page(c->raw, next, layer, page);
 		memcpy(c->record + from, page + 4, n);
 		from += n;
@@ -453,7 +456,8 @@ static bool
 carve(const struct spool_raw *r, const struct spool_carving *to,
     bool (*what)(struct carver *c, struct err *err), int64_t *ret_lost, struct err *err)
 {
-	struct carver c = { .raw = r, .to = to };
+	struct carver c = { .raw = r, .to = to,
+	    .steps = (uint64_t)CHAIN_STEPS * (spool_raw_pages(r) + 1) };
 	bool ok = what(&c, err);
 
 	if (ok && c.no_memory)

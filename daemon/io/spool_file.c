@@ -279,7 +279,8 @@ spool_file_tend(struct spool_file *f, struct err *err)
 	int64_t pages = 0;
 	bool found;
 
-	if (f->wal_pages >= SPOOL_CHECKPOINT_PAGES && !checkpoint(f, SQLITE_CHECKPOINT_PASSIVE, err))
+	if (f->wal_pages >= SPOOL_CHECKPOINT_PAGES &&
+	    !checkpoint(f, SQLITE_CHECKPOINT_PASSIVE, err))
 		return false;
 	if (f->events > 0)
 		return true;
@@ -294,7 +295,7 @@ has_room(const struct spool_file *f, struct err *err)
 	struct statvfs fs;
 
 	if (statvfs(f->path, &fs) != 0)
-		return err_set(err, ERR_RETRY, "%s: %s", f->path, strerror(errno));
+		return err_set(err, ERR_RETRY, "%s: %s", strerror(errno), f->path);
 	if (fs.f_bavail < FREE_MIN_BYTES / fs.f_frsize)
 		return err_set(err, ERR_RETRY, "the disk is full");
 	return true;
@@ -303,6 +304,10 @@ has_room(const struct spool_file *f, struct err *err)
 bool
 spool_file_probe(struct spool_file *f, struct err *err)
 {
-	return has_room(f, err) && (f->wal_pages < SPOOL_CHECKPOINT_PAGES ||
-	    checkpoint(f, SQLITE_CHECKPOINT_TRUNCATE, err)) && spool_sql_run(f, SPOOL_SQL_TOUCH, err);
+	if (!has_room(f, err))
+		return false;
+	if (f->wal_pages >= SPOOL_CHECKPOINT_PAGES &&
+	    !checkpoint(f, SQLITE_CHECKPOINT_TRUNCATE, err))
+		return false;
+	return spool_sql_run(f, SPOOL_SQL_TOUCH, err);
 }

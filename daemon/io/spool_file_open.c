@@ -106,8 +106,8 @@ identify(sqlite3 *db, struct err *err)
 
 #define SCHEMA_QUERY							\
     "SELECT count(*) = 3 AND sum(name = 'event' AND type = 'table' AND sql = '"	\
-    SPOOL_TABLE_SQL "') = 1 AND sum(name = 'sqlite_autoindex_event_1' AND tbl_name = 'event') = 1 "	\
-    "AND sum(name = 'sqlite_sequence') = 1 FROM sqlite_schema"
+    SPOOL_TABLE_SQL "') = 1 AND sum(name = 'sqlite_autoindex_event_1' AND tbl_name = 'event')"	\
+    " = 1 AND sum(name = 'sqlite_sequence') = 1 FROM sqlite_schema"
 
 static bool
 check_schema(sqlite3 *db, struct err *err)
@@ -127,8 +127,8 @@ count(struct spool_file *f, struct err *err)
 	int64_t last = 0;
 
 	if (!spool_sql_query(f->db, "count", "SELECT count(*) FROM event", &f->events, err) ||
-	    !spool_sql_query(f->db, "count", "SELECT max(coalesce((SELECT max(seq) FROM event), 0), "
-	    "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))", &last, err))
+	    !spool_sql_query(f->db, "count", "SELECT max(coalesce((SELECT max(seq) FROM event), 0),"
+	    " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0))", &last, err))
 		return false;
 	if (last < SEQ_MAX)
 		f->next_seq = last + 1;
@@ -194,7 +194,7 @@ make_empty(const char *path, struct err *err)
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return err_set(err, ERR_RETRY, "%s: %s", path, strerror(errno));
+		return err_set(err, ERR_RETRY, "%s: %s", strerror(errno), path);
 	(void)close(fd);
 	return true;
 }
@@ -224,7 +224,7 @@ sync_file(const char *path, struct err *err)
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
 	if (!ok)
-		(void)err_set(err, ERR_RETRY, "%s: %s", path, strerror(errno));
+		(void)err_set(err, ERR_RETRY, "%s: %s", strerror(errno), path);
 	if (fd >= 0)
 		(void)close(fd);
 	return ok;
@@ -234,14 +234,15 @@ sync_file(const char *path, struct err *err)
 static bool
 use_log(sqlite3 *db, struct err *err)
 {
+	static const char sql[] = "PRAGMA journal_mode = WAL";
 	sqlite3_stmt *stmt = NULL;
-	bool ok = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) == SQLITE_OK &&
+	bool ok = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
 	    sqlite3_step(stmt) == SQLITE_ROW;
 
 	if (!ok)
 		(void)spool_sql_fail(db, "make", err);
 	else if (sqlite3_stricmp((const char *)sqlite3_column_text(stmt, 0), "wal") != 0)
-		ok = err_set(err, ERR_CONFIG, "this file system has no shared memory for a log");
+		ok = err_set(err, ERR_CONFIG, "its file system cannot hold a write-ahead log");
 	(void)sqlite3_finalize(stmt);
 	return ok;
 }

@@ -32,7 +32,7 @@ enum {
 
 /* Offsets in page 1. */
 enum { AT_PAGE_BYTES = 16, AT_VERSIONS = 18, AT_PAGES = 28, AT_FREE = 32, AT_NFREE = 36,
-    AT_FORMAT = 60, AT_APPLICATION = 68, HEADER_BYTES = 100 };
+    AT_FORMAT = 60, AT_APPLICATION = 68 };
 
 static const char magic[16] = "SQLite format 3";
 
@@ -44,7 +44,7 @@ struct frame {
 struct spool_raw {
 	int		 fd, log_fd;	/* ours; -1: not there */
 	uint32_t	 file_pages;	/* whole ones */
-	uint32_t	 pages;		/* with a piece of one, and those that stand in the log only */
+	uint32_t	 pages;		/* with a piece of one, and those in the log only */
 	struct frame	*frames;	/* ours: those of this round */
 	size_t		 nframes;
 	size_t		 ncommitted;	/* of them SQLite believes */
@@ -166,14 +166,17 @@ read_log_header(struct spool_raw *r, struct sum *sum, unsigned char salts[8])
 {
 	enum { LITTLE = 0x377f0682, BIG = 0x377f0683, LOG_VERSION = 3007000 };
 	unsigned char head[LOG_HEADER_BYTES], first[FRAME_HEADER_BYTES];
+	uint32_t magic_number, version, page_bytes;
 
 	read_at(r->log_fd, head, sizeof(head), 0);
-	sum->is_big_endian = spool_raw_be32(head) == BIG;
+	magic_number = spool_raw_be32(head);
+	version = spool_raw_be32(head + 4);
+	page_bytes = spool_raw_be32(head + 8);
+	sum->is_big_endian = magic_number == BIG;
 	add_to_sum(sum, head, 24);
 	memcpy(salts, head + 16, 8);
-	if ((spool_raw_be32(head) == LITTLE || spool_raw_be32(head) == BIG) &&
-	    spool_raw_be32(head + 4) == LOG_VERSION && spool_raw_be32(head + 8) == SPOOL_PAGE_BYTES &&
-	    sum_is(sum, head + 24))
+	if ((magic_number == LITTLE || magic_number == BIG) && version == LOG_VERSION &&
+	    page_bytes == SPOOL_PAGE_BYTES && sum_is(sum, head + 24))
 		return true;
 	read_at(r->log_fd, first, sizeof(first), frame_offset(0));
 	memcpy(salts, first + 8, 8);
@@ -367,8 +370,8 @@ spool_raw_judge(const struct spool_raw *r, struct err *err)
 
 	spool_raw_page(r, 1, SPOOL_COMMITTED, page);
 	if (says_later_release(page))
-		return err_set(err, ERR_CONFIG, "its format is %u, of a later release; this one reads "
-		    "%d: start that release again, or move the file away",
+		return err_set(err, ERR_CONFIG, "its format is %u, of a later release; this one "
+		    "reads %d: start that release again, or move the file away",
 		    spool_raw_be32(page + AT_FORMAT), SPOOL_FORMAT);
 	if (r->file_pages == 0)
 		return err_set(err, ERR_INPUT, "nothing is in it");
@@ -389,9 +392,9 @@ open_one(const char *path, int *ret_fd, struct err *err)
 
 	*ret_fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (*ret_fd < 0)
-		return errno == ENOENT || err_set(err, ERR_RETRY, "%s: %s", path, strerror(errno));
+		return errno == ENOENT || err_set(err, ERR_RETRY, "%s: %s", strerror(errno), path);
 	if (fstat(*ret_fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return err_set(err, ERR_CONFIG, "%s is no regular file", path);
+		return err_set(err, ERR_CONFIG, "no regular file: %s", path);
 	return true;
 }
 
@@ -407,7 +410,7 @@ open_both(struct spool_raw *r, const char *path, struct err *err)
 	if (r->fd >= 0)
 		(void)fstat(r->fd, &st);
 	if (st.st_size / SPOOL_PAGE_BYTES >= UINT32_MAX)
-		return err_set(err, ERR_CONFIG, "%s is too large", path);
+		return err_set(err, ERR_CONFIG, "too large: %s", path);
 	r->file_pages = (uint32_t)(st.st_size / SPOOL_PAGE_BYTES);
 	r->pages = (uint32_t)((st.st_size + SPOOL_PAGE_BYTES - 1) / SPOOL_PAGE_BYTES);
 	return read_log(r, err) && place_pages(r, err);

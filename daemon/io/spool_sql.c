@@ -19,7 +19,8 @@ static const struct {
 	[SPOOL_SQL_REMOVE]	= { "remove", "DELETE FROM event WHERE seq = ?1" },
 	[SPOOL_SQL_READ]	= { "read", "SELECT " COLUMNS " FROM event WHERE seq > ?1 "
 				    "ORDER BY seq" },
-	[SPOOL_SQL_OLDEST]	= { "find oldest", "SELECT put_at FROM event ORDER BY seq LIMIT 1" },
+	[SPOOL_SQL_OLDEST]	= { "find oldest", "SELECT put_at FROM event ORDER BY seq "
+				    "LIMIT 1" },
 	[SPOOL_SQL_RESTORE]	= { "restore", "INSERT OR IGNORE" VALUES },
 	[SPOOL_SQL_HAS_KEY]	= { "find key", "SELECT 1 FROM event WHERE key = ?1" },
 	[SPOOL_SQL_PAGES]	= { "measure", "PRAGMA page_count" },
@@ -59,8 +60,8 @@ spool_sql_fail(sqlite3 *db, const char *what, struct err *err)
 	int code = sqlite3_extended_errcode(db);
 
 	if ((code & 0xff) == SQLITE_FULL)
-		return err_set(err, ERR_RETRY, "%s: the disk is full, or the file as large as it may "
-		    "become", what);
+		return err_set(err, ERR_RETRY, "%s: the disk is full, or the file as large as it "
+		    "may become", what);
 	return err_set(err, kind_of(code), "%s: %s (%d)", what, sqlite3_errmsg(db), code);
 }
 
@@ -122,7 +123,8 @@ spool_sql_number(struct spool_file *f, enum spool_sql id, int64_t *ret, bool *re
 bool
 spool_sql_exec(sqlite3 *db, const char *what, const char *sql, struct err *err)
 {
-	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK || spool_sql_fail(db, what, err);
+	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ||
+	    spool_sql_fail(db, what, err);
 }
 
 bool

@@ -83,7 +83,7 @@ move(const char *from, const char *to, const char *suffix, struct err *err)
 	join(from, suffix, old);
 	join(to, suffix, new);
 	return rename(old, new) == 0 || errno == ENOENT ||
-	    err_set(err, ERR_RETRY, "%s: %s", new, strerror(errno));
+	    err_set(err, ERR_RETRY, "%s: %s", strerror(errno), new);
 }
 
 static void
@@ -116,7 +116,7 @@ sync_folder(const char *path, struct err *err)
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ok = fd >= 0 && fsync(fd) == 0;
 	if (!ok)
-		(void)err_set(err, ERR_RETRY, "%s: %s", folder, strerror(errno));
+		(void)err_set(err, ERR_RETRY, "%s: %s", strerror(errno), folder);
 	if (fd >= 0)
 		(void)close(fd);
 	return ok;
@@ -167,11 +167,11 @@ take_lock(struct spool_store *st, struct err *err)
 	join(st->path, ".lock", path);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set(err, ERR_RETRY, "%s: %s", path, errno == ENOENT ?
-		    "its folder is not there" : strerror(errno));
+		return err_set(err, ERR_RETRY, "%s: %s", errno == ENOENT ?
+		    "the folder is not there" : strerror(errno), path);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		(void)err_set(err, ERR_RETRY, "%s: %s", st->path, errno == EWOULDBLOCK ?
-		    "another daemon uses it" : strerror(errno));
+		(void)err_set(err, ERR_RETRY, "%s: %s", errno == EWOULDBLOCK ?
+		    "another daemon uses it" : strerror(errno), st->path);
 		(void)close(fd);
 		return false;
 	}
@@ -194,7 +194,7 @@ follow_link(struct spool_store *st, struct err *err)
 	if (ok)
 		(void)snprintf(st->path, sizeof(st->path), "%s", real);
 	else
-		(void)err_set(err, ERR_CONFIG, "%s: it is a link to no file", st->path);
+		(void)err_set(err, ERR_CONFIG, "a link to no file: %s", st->path);
 	free(real);
 	return ok;
 }

@@ -183,8 +183,8 @@ watch_log(const struct spool_worker *w, struct err *err)
 {
 	if (w->done.view.usage.wal_bytes <= WAL_MAX_BYTES)
 		return true;
-	return err_set(err, ERR_RETRY, "a reader (touchlog spool?) keeps %s-wal from being emptied",
-	    w->store.path);
+	return err_set(err, ERR_RETRY, "a reader (touchlog spool?) keeps its log from being "
+	    "emptied: %s-wal", w->store.path);
 }
 
 static void
@@ -287,8 +287,8 @@ write_failed(struct spool_worker *w, struct err *why)
 static bool
 still_stands(const struct spool_worker *w, struct err *err)
 {
-	return spool_store_stands(&w->store) || err_set(err, ERR_RETRY, "%s was removed or replaced "
-	    "while it was used; its events are still drained", w->store.path);
+	return spool_store_stands(&w->store) || err_set(err, ERR_RETRY, "it was removed or "
+	    "replaced while it was used, and is still drained: %s", w->store.path);
 }
 
 static void

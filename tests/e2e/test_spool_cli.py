@@ -247,7 +247,7 @@ def test_a_spool_that_is_not_there_is_not_found(database, config, path, tmp_path
 def test_what_is_no_file_is_named(config, path):
     path.mkdir()
     done = touchlog(config, "spool", "export")
-    assert done.returncode == 1 and "is no regular file" in done.stderr
+    assert done.returncode == 1 and "no regular file" in done.stderr
 
 
 # ---- the configuration ----

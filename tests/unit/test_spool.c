@@ -245,8 +245,8 @@ puts_that_wait_share_an_fsync(void **state)
 	disk.sync_us = 20000;
 	disk.nsyncs = 0;
 	put_all(o, 0, 1000, 100);
-	/* The first perhaps by itself, all others while it is under way. */
-	assert_true(disk.nsyncs <= 8);
+	/* The first perhaps by itself, the others while it is under way. */
+	assert_in_range(disk.nsyncs, 1, 50);
 }
 
 static void
@@ -309,7 +309,7 @@ puts_that_wait_for_the_disk_are_bounded(void **state)
 
 	start(o, INT64_C(1) << 30);
 	until(takes(o));
-	disk.sync_us = 300000;
+	disk.sync_us = 2000000;
 	do {
 		next.key = item_of(++n, 0).key;
 	} while (spool_put(o->spool, &next, o, &err));
@@ -318,7 +318,7 @@ puts_that_wait_for_the_disk_are_bounded(void **state)
 	full = state_of(o);
 	assert_false(full.takes);
 	assert_non_null(strstr(full.why, "its disk is too slow"));
-	assert_in_range(n, 100, 500);		/* of 200 kB: 64 MiB */
+	assert_in_range(n, 300, 700);		/* of 200 kB: 64 MiB, twice when one is done */
 	disk.sync_us = 0;
 	until(o->nanswers == (size_t)n - 1);
 	assert_true(takes(o));
@@ -454,39 +454,30 @@ a_reader_that_stays_stops_puts_before_the_log_fills_the_disk(void **state)
 	assert_true(size_of(beside(o, "-wal")) < 24 * 1024 * 1024);
 }
 
-static int64_t
-bytes_to_remove(struct owner *o, size_t n)
-{
-	read_all(o, 0, n);
-	assert_int_equal(o->nitems, n);
-	until(state_of(o).takes);
-	disk.written_bytes = 0;
-	remove_read(o);
-	read_all(o, 0, 1);
-	return disk.written_bytes;
-}
-
 static void
-removing_and_opening_cost_the_same_however_many_there_are(void **state)
+a_hundred_thousand_are_opened_and_removed_from_without_reading_them_all(void **state)
 {
+	enum { ROWS = 100000, REMOVED = 2000, PER_ROW_BYTES = 4 * 4120 };
 	struct owner *o = *state;
-	int64_t few, many;
 
 	start(o, INT64_C(1) << 30);
 	until(takes(o));
-	put_all(o, 0, 5000, 500);
-	few = bytes_to_remove(o, 500);
-	for (int n = 5000; n < 100000; n += 5000)
+	for (int n = 0; n < ROWS; n += 5000)
 		put_all(o, n, n + 5000, 500);
-	many = bytes_to_remove(o, 500);
-	/* Each of 500 keys stands on a leaf of its own, and not more. */
-	assert_true(many < few + (int64_t)500 * 4200 * 2);
 	stop(o);
 	disk.read_bytes = 0;
 	start(o, INT64_C(1) << 30);
 	until(takes(o));
-	assert_int_equal(state_of(o).events, 99000);
+	assert_int_equal(state_of(o).events, ROWS);
 	assert_true(disk.read_bytes < size_of(o->path) / 8);
+	read_all(o, 0, REMOVED);
+	assert_int_equal(o->nitems, REMOVED);
+	disk.read_bytes = disk.written_bytes = 0;
+	remove_read(o);
+	read_all(o, 0, 1);
+	assert_item(&o->items[0], REMOVED, 500);
+	/* A leaf of the index for each, to and from the log and from there to the file. */
+	assert_true(disk.read_bytes + disk.written_bytes < REMOVED * PER_ROW_BYTES);
 }
 
 /* ---- a disk that is full, or fails ---- */
@@ -649,7 +640,7 @@ a_missing_folder_is_named_and_waited_for(void **state)
 	(void)snprintf(folder, sizeof(folder), "%s/sub", o->folder);
 	(void)snprintf(o->path, sizeof(o->path), "%s/spool.db", folder);
 	start(o, SMALL_BYTES);
-	until(strstr(state_of(o).why, "its folder is not there") != NULL);
+	until(strstr(state_of(o).why, "the folder is not there") != NULL);
 	assert_non_null(strstr(state_of(o).why, folder));
 	assert_int_equal(mkdir(folder, 0700), 0);
 	until(takes(o));
@@ -662,7 +653,7 @@ what_is_no_file_is_left_alone_and_named(void **state)
 
 	assert_int_equal(mkdir(o->path, 0700), 0);
 	start(o, SMALL_BYTES);
-	until(strstr(state_of(o).why, "is no regular file") != NULL);
+	until(strstr(state_of(o).why, "no regular file") != NULL);
 	stop(o);
 	assert_int_equal(rmdir(o->path), 0);
 	assert_int_equal(symlink("/nowhere/at/all", o->path), 0);
@@ -873,7 +864,7 @@ main(void)
 		T(an_empty_file_is_small_again),
 		T(the_log_beside_it_stays_small),
 		T(a_reader_that_stays_stops_puts_before_the_log_fills_the_disk),
-		T(removing_and_opening_cost_the_same_however_many_there_are),
+		T(a_hundred_thousand_are_opened_and_removed_from_without_reading_them_all),
 		T(a_full_disk_refuses_until_there_is_room_and_says_so),
 		T(removals_asked_for_on_a_full_disk_are_done_when_there_is_room),
 		T(a_disk_that_fills_at_any_write_loses_nothing),
@@ -889,6 +880,5 @@ main(void)
 	};
 
 	log_set_level((enum log_level)0);	/* the faults are ours */
-	cmocka_set_test_filter(getenv("DEVFILTER"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
