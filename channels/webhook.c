@@ -237,7 +237,7 @@ struct asking {
 	const struct source		*source;
 	const struct http_message	*m;
 	struct str			 rest;		/* of its path */
-	struct str			 peer;		/* the sender's address; or none */
+	struct url_peer			 peer;		/* who is at the other end; or none */
 	int64_t				 now_us;
 	bool				 trusts_tokens;	/* of handshakes: nobody has the secrets */
 	struct str			 token;		/* out of the path */
@@ -394,7 +394,7 @@ webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 	struct asking a;
 
 	asking_init(&a, channel_priv(ch), channel_source(ch), http_request_message(req), rest, room);
-	a.peer = http_request_peer(req);
+	a.peer = (struct url_peer){ http_request_peer(req), http_request_is_tls(req) };
 	answer(&a, ch, req);
 	asking_fini(&a);
 }

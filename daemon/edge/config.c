@@ -185,7 +185,8 @@ const struct conf_key config_keys[] = {
 	    .help = "Kinds of identity that prove who somebody is, from a strong source." },
 	{ "public_url", CONF_TEXT, OF_CONFIG(public_url), .reload = true,
 	    .help = "What senders put in front of /in/NAME, such as https://log.example.com. Some "
-	    "sign it. Without it, what trusted_proxies say, else http and the request's Host." },
+	    "sign it. Without it, what trusted_proxies say, else http (or https, where the listener "
+	    "speaks TLS) and the request's Host." },
 	{ "trusted_proxies", CONF_TEXTS, OF_CONFIG(proxies), .reload = true,
 	    .help = "Addresses and networks (10.0.0.0/8, ::1) of the proxies in front of the "
 	    "listeners: their X-Forwarded-Proto and X-Forwarded-Host are believed." },

@@ -405,6 +405,7 @@ hand_over(struct conn *c)
 	account_body(c, 0);
 	req->conn = c;
 	req->id = uuid_v7();
+	req->is_tls = bufferevent_openssl_get_ssl(c->bev) != NULL;
 	memcpy(req->address, c->address, sizeof(req->address));
 	c->req = req;
 	c->state = CONN_HANDLING;

@@ -44,6 +44,7 @@ struct http_request {
 	struct http_message	 msg;
 	struct uuid		 id;
 	void			*priv;		/* the owner's */
+	bool			 is_tls;
 	char			 address[INET6_ADDRSTRLEN];
 };
 

@@ -34,6 +34,12 @@ http_request_peer(const struct http_request *req)
 	return str_of(req->address);
 }
 
+bool
+http_request_is_tls(const struct http_request *req)
+{
+	return req->is_tls;
+}
+
 void
 http_request_set_priv(struct http_request *req, void *priv)
 {

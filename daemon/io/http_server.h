@@ -139,6 +139,7 @@ struct str	 http_request_body(const struct http_request *req);
 struct uuid	 http_request_id(const struct http_request *req);
 /* Address without port, as text. */
 struct str	 http_request_peer(const struct http_request *req);
+bool		 http_request_is_tls(const struct http_request *req);
 /* The owner's own state for this request; NULL until set. */
 void		 http_request_set_priv(struct http_request *req, void *priv);
 void		*http_request_priv(const struct http_request *req);

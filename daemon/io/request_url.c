@@ -65,15 +65,17 @@ last_of(const struct http_message *m, struct str name)
 }
 
 static bool
-put_origin(const struct http_message *m, bool is_trusted, struct buf *out)
+put_origin(const struct http_message *m, struct url_peer peer, bool is_trusted, struct buf *out)
 {
 	struct str host = http_message_header(m, STR("Host"));
-	bool is_https = false;
+	bool is_https = peer.is_tls;
 
 	if (is_trusted) {
 		struct str forwarded = last_of(m, STR("X-Forwarded-Host"));
+		struct str proto = last_of(m, STR("X-Forwarded-Proto"));
 
-		is_https = str_eq_nocase(last_of(m, STR("X-Forwarded-Proto")), STR("https"));
+		if (proto.p != NULL)
+			is_https = str_eq_nocase(proto, STR("https"));
 		if (is_host(forwarded))
 			host = forwarded;
 	}
@@ -85,12 +87,12 @@ put_origin(const struct http_message *m, bool is_trusted, struct buf *out)
 }
 
 bool
-request_url(const struct url_rules *rules, const struct http_message *m, struct str peer,
+request_url(const struct url_rules *rules, const struct http_message *m, struct url_peer peer,
     struct str rest, struct buf *out)
 {
 	if (rules->public_url.p != NULL)
 		buf_str_add(out, rules->public_url);
-	else if (!put_origin(m, net_set_has(rules->proxies, peer), out))
+	else if (!put_origin(m, peer, net_set_has(rules->proxies, peer.address), out))
 		return false;
 	buf_str_add(out, rules->public_url.p != NULL && rules->is_whole ? rest : m->path);
 	if (m->query.p != NULL) {

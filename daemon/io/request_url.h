@@ -19,15 +19,21 @@ struct url_rules {
 	const struct net_set *proxies;	/* whose X-Forwarded-Proto and -Host are believed */
 };
 
+/* Who brought the request here. */
+struct url_peer {
+	struct str	address;
+	bool		is_tls;		/* it came over TLS of our own */
+};
+
 /* "https://host", "http://host:8080/path": a scheme, a host, perhaps a path, no query.
  * *ret has no slash at its end. */
 TL_MUST bool	public_url_read(struct str text, struct str *ret);
 
 /* The configured one first; else what a trusted proxy (`peer`) says; else what the request
- * says itself, which came over http.  `rest` is the path behind /in/SOURCE.  false: it
+ * and its connection say themselves.  `rest` is the path behind /in/SOURCE.  false: it
  * names no host, or is too long. */
 TL_MUST bool	request_url(const struct url_rules *rules, const struct http_message *m,
-		    struct str peer, struct str rest, struct buf *out);
+		    struct url_peer peer, struct str rest, struct buf *out);
 /* The same for people: without the values in its query. */
 void		request_url_shown(struct str url, struct buf *out);
 

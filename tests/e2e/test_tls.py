@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS listeners.  A test name is a sentence that is true when it passes."""
-import contextlib, http.client, json, os, pwd, shutil, signal, socket, ssl, subprocess, tempfile, threading, time
+import base64, contextlib, hmac, json, os, pwd, shutil, signal, socket, ssl, subprocess, tempfile, threading, time
 
 import pytest
 
@@ -255,6 +255,18 @@ def test_large_bodies_and_pipelines_work_as_without(daemon, ca, pair):
     with connect(d, ca.trusting(maximum_version=ssl.TLSVersion.TLSv1_2)) as c:
         c.sendall(post(large[:-1]))
         assert read_answers(c, 1)[0][0] == 400
+
+
+def test_a_signature_over_the_url_begins_with_https(daemon, ca, pair):
+    twilio = {"type": "webhook", "verify": "twilio", "secret": "plain:s3cret", "channel": "sms", "map": {"external_id": "MessageSid", "kind": "=message"}}
+    d = daemon({**config(pair), "sources": {"sms": twilio}})
+    for scheme, status in (("http", 401), ("https", 200)):
+        text = f"{scheme}://log.example/in/smsMessageSidSM1"
+        mac = base64.b64encode(hmac.new(b"s3cret", text.encode(), "sha1").digest())
+        with connect(d, ca.trusting()) as c:
+            c.sendall(b"POST /in/sms HTTP/1.1\r\nHost: log.example\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                      b"X-Twilio-Signature: " + mac + b"\r\nContent-Length: 14\r\n\r\nMessageSid=SM1")
+            assert read_answers(c, 1)[0][0] == status
 
 
 def test_the_limits_on_connections_hold_over_tls_too(daemon, ca, pair):

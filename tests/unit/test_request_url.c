@@ -12,7 +12,7 @@
 #include "base/net_set.h"
 #include "io/request_url.h"
 
-/* "" when it has none. */
+/* "" when it has none.  A peer of "tls " and an address came over TLS. */
 static const char *
 url_of(const struct url_rules *rules, const char *target, const char *headers, const char *peer,
     const char *rest)
@@ -20,6 +20,8 @@ url_of(const struct url_rules *rules, const char *target, const char *headers, c
 	static const struct http_parse_limits limits = { 65536, 0 };
 	static char out[1000];
 	char text[2000];
+	bool is_tls = str_starts(str_of(peer), STR("tls "));
+	const struct url_peer who = { str_of(is_tls ? peer + 4 : peer), is_tls };
 	struct http_parse p;
 	struct buf url;
 	int n = snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\n%s\r\n", target, headers);
@@ -28,7 +30,7 @@ url_of(const struct url_rules *rules, const char *target, const char *headers, c
 	assert_int_equal(http_parse_feed(&p, text, (size_t)n), n);
 	assert_int_equal(p.state, PARSE_DONE);
 	buf_init(&url, sizeof(out) - 1);
-	if (!request_url(rules, &p.msg, str_of(peer), str_of(rest), &url))
+	if (!request_url(rules, &p.msg, who, str_of(rest), &url))
 		buf_clear(&url);
 	(void)snprintf(out, sizeof(out), "%.*s", STR_ARG(buf_str(&url)));
 	buf_fini(&url);
@@ -53,6 +55,10 @@ without_a_setting_the_request_and_trusted_proxies_tell_it(void **state)
 		{ HOST "X-Forwarded-Host: p.example/x\r\nX-Forwarded-Proto: gopher\r\n", "10.1.2.3",
 		    "http://h:8080/in/x?a=%20b" },
 		{ HOST "X-Forwarded-Host:\r\n", "10.1.2.3", "http://h:8080/in/x?a=%20b" },
+		{ HOST, "tls 127.0.0.1", "https://h:8080/in/x?a=%20b" },
+		{ HOST "X-Forwarded-Proto: http\r\n", "tls 127.0.0.1", "https://h:8080/in/x?a=%20b" },
+		{ HOST "X-Forwarded-Proto: http\r\n", "tls 10.1.2.3", "http://h:8080/in/x?a=%20b" },
+		{ HOST "X-Forwarded-Host: p.example\r\n", "tls 10.1.2.3", "https://p.example/in/x?a=%20b" },
 		{ "Host:\r\n", "127.0.0.1", "" },
 	};
 	const struct str nets[] = { STR("10.0.0.0/8"), STR("fd00::/16") };
