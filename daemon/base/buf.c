@@ -56,7 +56,7 @@ buf_space(struct buf *b, size_t n)
 	char *at;
 
 	if (b->is_over || !size_add(b->n, n, &want) ||
-	    (want > b->room && !make_room(b, want))) {
+	    ((want > b->room || b->p == NULL) && !make_room(b, want))) {
 		b->is_over = true;
 		return NULL;
 	}
