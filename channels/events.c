@@ -188,7 +188,7 @@ read_body(struct reading *r, const struct http_message *m, struct body_refusal *
 /* What is kept of the event.  What stands around a thousand items is written a thousand
  * times, which has to have an end; and then there is nothing to park them by. */
 static bool
-fill_bytes(struct reading *r, const struct document *d, size_t i, struct item_origin *o,
+fill_bytes(struct reading *r, struct document *d, size_t i, struct item_origin *o,
     struct arena *a, struct err *err)
 {
 	bool is_whole = r->mapping == NULL || map_items_is_whole(&d->items, i);

@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-enum { KIND_MAX_BYTES = 1024 };
+enum { KIND_MAX_BYTES = 1024, VALUE_MAX_BYTES = 1 << 30 };
 enum where { OF_EVENT = 1, OF_PARTY = 2 };	/* OF_PARTY: also of the event, as its customer */
 
 struct reading {
@@ -41,13 +41,16 @@ scalar(const char *name, struct json_object *v, struct str *ret, struct err *err
 }
 
 static struct str
-as_json(struct json_object *v)
+as_json(struct arena *a, struct json_object *v)
 {
-	size_t n;
-	const char *p = json_object_to_json_string_length(v,
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	struct buf b;
+	struct str text;
 
-	return (struct str){ p, n };
+	buf_init(&b, VALUE_MAX_BYTES);
+	json_write(&b, v, NULL);
+	text = buf_ok(&b) ? arena_str(a, buf_str(&b)) : STR_NONE;
+	buf_fini(&b);
+	return text;
 }
 
 static bool
@@ -171,7 +174,7 @@ add_profile_field(struct reading *r, const char *name, struct json_object *v, st
 		    !scalar(name, v, &text, err))
 			return false;
 	field.name = arena_str(r->draft->arena, str_of(name));
-	field.json = arena_str(r->draft->arena, as_json(v));
+	field.json = as_json(r->draft->arena, v);
 	return draft_add_field(r->party, &field, err);
 }
 
@@ -300,7 +303,7 @@ static bool
 add_attribute(struct reading *r, const char *name, struct json_object *v, struct err *err)
 {
 	struct draft_field field = { .name = arena_str(r->draft->arena, str_of(name)),
-	    .json = arena_str(r->draft->arena, as_json(v)) };
+	    .json = as_json(r->draft->arena, v) };
 
 	field.place = field.name;
 	if (field.json.p == NULL || field.name.p == NULL)

@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "model/mapping_internal.h"
 
 enum {
@@ -48,23 +49,12 @@ needs_text(const struct place_value *v, struct err *err)
 static void
 write_json(struct buf *b, const struct place_value *v)
 {
-	size_t n;
-	const char *text;
-
-	if (v->json == NULL && v->is_json) {
+	if (v->json == NULL && v->is_json)
 		buf_str_add(b, v->text);
-		return;
-	}
-	if (v->json == NULL) {
+	else if (v->json == NULL)
 		buf_json(b, v->text);
-		return;
-	}
-	text = json_object_to_json_string_length(v->json,
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-	if (text != NULL)
-		buf_add(b, text, n);
 	else
-		b->is_over = true;
+		json_write(b, v->json, NULL);
 }
 
 /* What the buffer holds, in the draft's arena. */
