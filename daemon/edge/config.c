@@ -32,8 +32,9 @@ static const char *const role_names[] = { "ingest", "ops", NULL };
 static const struct conf_key database_keys[] = {
 	{ "conninfo", CONF_TEXT, offsetof(struct database_conf, conninfo_text),
 	    .def = "dbname=touchlog",
-	    .help = "libpq's connection string for the daemon; several hosts are allowed. Its role "
-	    "is a member of touchlog_daemon. Session pooling only: not through pgbouncer by "
+	    .help = "libpq's connection string for the daemon. Of several hosts, with "
+	    "target_session_attrs=read-write, it uses the one that can be written to. Its role is a "
+	    "member of touchlog_daemon. Session pooling only: not through pgbouncer by "
 	    "transaction." },
 	{ "admin_conninfo", CONF_TEXT, offsetof(struct database_conf, admin_conninfo),
 	    .help = "The same for `touchlog migrate`, whose role can become touchlog_admin. "

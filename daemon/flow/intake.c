@@ -129,7 +129,7 @@ intake_health(const struct intake *in, struct intake_health *ret)
 bool
 intake_makes_progress(const struct intake *in)
 {
-	for (size_t i = 0; i < (size_t)in->conf.writers; i++)
+	for (int64_t i = 0; i < in->conf.writers; i++)
 		if (writer_hangs(in->writers[i]))
 			return false;
 	return true;

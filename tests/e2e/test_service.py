@@ -80,6 +80,12 @@ def test_without_a_database_it_is_ready_to_be_spoken_to_and_its_status_says_what
     d.errors_expected.add("connect_failed")
 
 
+def test_with_a_spool_and_without_a_database_the_status_says_that_it_spools_and_why(manager, start, cluster, tmp_path):
+    d = start(database=harness.Database(cluster, "not_there"), spool={"path": str(tmp_path / "spool.db")})
+    manager.until("STATUS", lambda s: s.startswith("Spooling: ") and "not_there" in s)
+    assert d.get("/readyz").status == 200
+
+
 def test_a_reload_is_told_from_its_beginning_to_its_end(manager, start):
     d = start()
     before = time.monotonic()

@@ -45,6 +45,10 @@ def with_spool(config, directory, max_size="256MiB"):
     return {**config, "spool": {"path": os.path.join(str(directory), "spool.db"), "max_size": max_size}}
 
 
+def tcp_port(cluster):
+    return int(dict(word.split("=") for word in cluster.conninfo.split())["port"])
+
+
 class Sender:
     """tests/faults/sender.c under way, posting to one daemon.
 

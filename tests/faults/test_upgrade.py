@@ -43,6 +43,7 @@ def test_a_migration_under_load_beside_the_old_daemon_gives_200_and_202_only(dat
     s.wait_for(500)
     config = harness.write_config(tmp_path, database, {"database": {"admin_conninfo": database.admin_conninfo}})
     done, notes = [], tmp_path / "migrate.err"
+    notes.touch()
 
     def migrate():
         with open(notes, "wb") as err:
