@@ -68,13 +68,6 @@ writer_is_idle(const struct writer *w)
 	return w->is_up && w->batch == NULL;
 }
 
-bool
-writer_hangs(const struct writer *w)
-{
-	(void)w;
-	return false;
-}
-
 void
 writer_put(struct writer *w, struct batch *take_batch)
 {
