@@ -397,9 +397,9 @@ post_refuse_for_now(struct channel *ch, struct http_request *take_req, const cha
     int64_t wait_s, struct str detail)
 {
 	char text[24];
+	int n = snprintf(text, sizeof(text), "%" PRId64, wait_s);
 	const struct http_header headers[] = {
-		{ STR("Retry-After"), { text, (size_t)snprintf(text, sizeof(text), "%" PRId64, wait_s) } },
-		{ STR_NONE, STR_NONE },
+		{ STR("Retry-After"), { text, (size_t)n } }, { STR_NONE, STR_NONE },
 	};
 
 	post_refuse(ch, take_req, 429, check, headers, detail);

@@ -109,7 +109,8 @@ TL_MUST struct conf	*conf_load_without_secrets(const char *path, const struct co
 			    void *out);
 /* As conf_load(), for who checks the file from outside of the service: a systemd credential
  * that this process was not given is a warning, and conf_has_secrets() is false then. */
-TL_MUST struct conf	*conf_load_to_check(const char *path, const struct conf_key *keys, void *out);
+TL_MUST struct conf	*conf_load_to_check(const char *path, const struct conf_key *keys,
+			    void *out);
 /* A file, with what it includes, as a tree and by no rows: look at conf_root(). */
 TL_MUST struct conf	*conf_load_tree(const char *path);
 void			 conf_free(struct conf *c);	/* accepts NULL */

@@ -55,8 +55,8 @@ static const struct conf_key tls_keys[] = {
 	    .help = "The certificate in PEM form, and behind it those of its chain: file:PATH or "
 	    "cred:NAME. A reload reads it again." },
 	{ "key", CONF_SECRETS, offsetof(struct tls_conf, key), .required = true, .reload = true,
-	    .help = "Its private key in PEM form, without a passphrase. Started as root, the daemon "
-	    "reads it before it becomes `user`, who has to be able to read it at a reload." },
+	    .help = "Its private key in PEM form, without a passphrase. Started as root, the "
+	    "daemon reads it before it becomes `user`, who has to be able to read it at a reload." },
 	{ "min_version", CONF_ENUM, offsetof(struct tls_conf, min_version), .reload = true,
 	    .choices = tls_version_names, .def = "1.2",
 	    .help = "The oldest version of TLS that is spoken." },
@@ -73,7 +73,8 @@ static const struct conf_key listener_keys[] = {
 	    .help = "Speaks HTTPS. A reload may add it, change it and take it away, for "
 	    "connections from then on." },
 	{ "max_connections", CONF_INT, offsetof(struct listener_conf, max_connections), .min = 1,
-	    .max = 1000000, .def = "10000", .reload = true, .help = "Open connections; one more is told 503." },
+	    .max = 1000000, .def = "10000", .reload = true,
+	    .help = "Open connections; one more is told 503." },
 	{ "max_per_address", CONF_INT, offsetof(struct listener_conf, max_per_address), .min = 1,
 	    .max = 1000000, .def = "10000", .reload = true,
 	    .help = "Open connections from one address (IPv6: one /64); one more is told 429. "
@@ -82,14 +83,16 @@ static const struct conf_key listener_keys[] = {
 	    .max = 1048576, .def = "16KiB", .reload = true,
 	    .help = "The largest request line and headers together: 414 or 431." },
 	{ "max_bodies", CONF_SIZE, offsetof(struct listener_conf, max_bodies), .min = 65536,
-	    .max = 17179869184, .def = "256MiB",
+	    .max = 17179869184, .def = "256MiB", .reload = true,
 	    .help = "Memory for bodies that are being received; when it is used up, a further one "
 	    "is told 503. One alone may be larger." },
 	{ "request_timeout", CONF_MS, offsetof(struct listener_conf, request_ms), .min = 100,
 	    .max = 600000, .def = "30s", .reload = true,
-	    .help = "First to last byte of a request; slower ones get 408. A TLS handshake has as long." },
+	    .help = "First to last byte of a request; slower ones get 408. A TLS handshake has as "
+	    "long." },
 	{ "idle_timeout", CONF_MS, offsetof(struct listener_conf, idle_ms), .min = 100,
-	    .max = 3600000, .def = "75s", .reload = true, .help = "A connection without a request is closed." },
+	    .max = 3600000, .def = "75s", .reload = true,
+	    .help = "A connection without a request is closed." },
 	{ 0 },
 };
 
@@ -186,8 +189,8 @@ const struct conf_key config_keys[] = {
 	    .help = "Kinds of identity that prove who somebody is, from a strong source." },
 	{ "public_url", CONF_TEXT, OF_CONFIG(public_url), .reload = true,
 	    .help = "What senders put in front of /in/NAME, such as https://log.example.com. Some "
-	    "sign it. Without it, what trusted_proxies say, else http (or https, where the listener "
-	    "speaks TLS) and the request's Host." },
+	    "sign it. Without it, what trusted_proxies say, else http (or https, where the "
+	    "listener speaks TLS) and the request's Host." },
 	{ "trusted_proxies", CONF_TEXTS, OF_CONFIG(proxies), .reload = true,
 	    .help = "Addresses and networks (10.0.0.0/8, ::1) of the proxies in front of the "
 	    "listeners: their X-Forwarded-Proto and X-Forwarded-Host are believed." },

@@ -4,9 +4,9 @@
  *
  * The watchdog is fed from a timer of the loop, so a loop that hangs does not feed it, and
  * not while intake_makes_progress() says no.  A database that is away or hangs is no
- * reason to be killed: a writer gives a silent server up after 10 s, and while none is
- * connected the senders are told the truth.  What the watchdog ends is a daemon that
- * does not even do that.
+ * reason to be killed: a writer gives a silent server up after 10 s, so that nothing is fed
+ * for 5 s at most, and while none is connected the senders are told the truth.  What
+ * the watchdog ends is a daemon that does not even do that.
  */
 #include "edge/service.h"
 
@@ -24,8 +24,7 @@
 enum {
 	TICK_MS		   = 1000,
 	FEEDS_PER_WATCHDOG = 4,		/* a late turn of the loop does no harm */
-	/* A writer may hang for 10 s by right, and is not fed for the second half of it. */
-	WATCHDOG_LEAST_MS  = 15000,
+	WATCHDOG_LEAST_MS  = 15000,	/* the 5 s, and a busy machine */
 	STATUS_BYTES	   = 400,
 };
 

@@ -129,10 +129,17 @@ intake_health(const struct intake *in, struct intake_health *ret)
 bool
 intake_makes_progress(const struct intake *in)
 {
-	for (int64_t i = 0; i < in->conf.writers; i++)
-		if (writer_hangs(in->writers[i]))
+	size_t nup = 0, nhang = 0;
+
+	for (int64_t i = 0; i < in->conf.writers; i++) {
+		int64_t ms = writer_step_ms(in->writers[i]);
+
+		if (ms > WRITER_STALL_MS + WRITER_STALL_MS / 2)
 			return false;
-	return true;
+		nup += writer_is_up(in->writers[i]);
+		nhang += ms > WRITER_STALL_MS / 2;
+	}
+	return nup == 0 || nhang < nup;
 }
 
 bool

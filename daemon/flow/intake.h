@@ -56,8 +56,9 @@ TL_MUST bool intake_park(struct intake *in, struct source_queue *q, const struct
 		    struct receipt *r, struct err *err);
 
 void	 intake_health(const struct intake *in, struct intake_health *ret);
-/* No writer that is connected hangs in the middle of its work.  A database that is away is
- * no lack of progress. */
+/* For who watches over us.  False while all writers that are connected hang in the middle of
+ * their work, which by themselves they do not for long, and when one does not give up a
+ * server as it should.  A database that is away is no lack of progress. */
 bool	 intake_makes_progress(const struct intake *in);
 /* Sets the gauges. */
 void	 intake_measure(struct intake *in);

@@ -28,8 +28,6 @@
 #include "io/loop.h"
 #include "io/pg_conn.h"
 
-enum { STALL_MS = 10000 };	/* a server that says nothing for so long is given up */
-
 /* What ends a step: its rows (more of its pipeline follows), the pipeline's end, or the
  * end of a statement outside of pipelines. */
 enum step_end { END_TUPLES, END_SYNC, END_NULL };
@@ -168,7 +166,7 @@ static const struct step clear_steps[] = {
 static void
 set_stall(struct writer *w)
 {
-	struct timeval tv = { STALL_MS / 1000, 0 };
+	struct timeval tv = { WRITER_STALL_MS / 1000, 0 };
 
 	(void)event_add(w->stall, &tv);
 }
@@ -461,11 +459,11 @@ writer_batch(const struct writer *w)
 	return w->batch;
 }
 
-bool
-writer_hangs(const struct writer *w)
+int64_t
+writer_step_ms(const struct writer *w)
 {
-	return w->step != NULL && pg_conn_is_up(w->conn) &&
-	    clock_mono_us() - w->step_us > STALL_MS * 1000 / 2;
+	return w->step != NULL && pg_conn_is_up(w->conn) ?
+	    (clock_mono_us() - w->step_us) / 1000 : 0;
 }
 
 const char *

@@ -12,6 +12,8 @@ struct batch;
 struct loop;
 struct writer;
 
+enum { WRITER_STALL_MS = 10000 };	/* a server that says nothing for so long is given up */
+
 /* Why a batch was not committed; the transaction is rolled back, or its end is
  * unknown (ERR_UNCERTAIN): the same batch again is harmless either way. */
 struct write_failure {
@@ -43,9 +45,8 @@ bool	 writer_is_idle(const struct writer *w);	/* up, and without a batch */
 void	 writer_put(struct writer *w, struct batch *take_batch);
 /* The batch in flight, or NULL. */
 struct batch *writer_batch(const struct writer *w);
-/* It is up, and its batch has been in one step for half of the time after which it gives the
- * server up: for who watches over it. */
-bool	 writer_hangs(const struct writer *w);
+/* How long its batch has been in one step; 0 without a batch, or when it is down. */
+int64_t	 writer_step_ms(const struct writer *w);
 /* Why it is down; NULL while it is up. */
 const char *writer_why(const struct writer *w);
 

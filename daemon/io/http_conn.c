@@ -491,7 +491,8 @@ advance(struct conn *c)
 
 /* ---- TLS ---- */
 
-/* A flood of them is not to become one of lines. */
+/* A flood of them is not to become one of lines; who just looks whether the port is open
+ * (a balancer does, each second) is none of them. */
 static void
 log_handshake(struct conn *c, enum tls_failure why, unsigned long error)
 {
@@ -499,7 +500,7 @@ log_handshake(struct conn *c, enum tls_failure why, unsigned long error)
 	struct timeval now;
 
 	(void)event_base_gettimeofday_cached(c->host->base, &now);
-	if (now.tv_sec - c->host->handshake_logged_s < HANDSHAKE_LOG_EVERY_S)
+	if (why == TLS_GONE || now.tv_sec - c->host->handshake_logged_s < HANDSHAKE_LOG_EVERY_S)
 		return;
 	c->host->handshake_logged_s = now.tv_sec;
 	if (error != 0)

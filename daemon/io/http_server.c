@@ -61,7 +61,8 @@ log_shed(struct http_server *s, const char *why)
 	if (now.tv_sec - s->logged_at_s < LOG_EVERY_S)
 		return;	/* a flood of connections is not to become one of lines */
 	s->logged_at_s = now.tv_sec;
-	log_warn("http_connections_refused", F_TEXT("reason", why), F_NUM("port", listen_address_port(&s->address)),
+	log_warn("http_connections_refused", F_TEXT("reason", why),
+	    F_NUM("port", listen_address_port(&s->address)),
 	    F_NUM("open", s->host.counts.open));
 }
 

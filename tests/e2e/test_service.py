@@ -40,10 +40,12 @@ def start(database, tmp_path, manager):
             d.kill()
 
 
-def backends(database):
-    """The server's processes of the writers that are idle: what they get next, they leave lying."""
-    return [int(pid) for pid in database.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'touchlogd writer'"
-                                             " AND datname = current_database() AND state = 'idle'").split()]
+def backends(d):
+    """The server's processes of both writers, once they are idle; the one that worked last comes first."""
+    until(lambda: sum(f["conn"] == "touchlogd writer" for f in d.logged("database_connected")) == 2, "both are connected")
+    assert d.post("web", {}).status == 200
+    return [int(pid) for pid in d.database.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'touchlogd writer'"
+                                               " AND datname = current_database() ORDER BY state_change DESC").split()]
 
 
 @contextlib.contextmanager
@@ -156,13 +158,37 @@ def test_the_watchdog_is_fed_while_the_database_cannot_be_reached(manager, start
     d.errors_expected.add("connect_failed")
 
 
-def test_the_watchdog_starves_while_a_writer_hangs_and_is_fed_again_when_it_has_given_the_server_up(manager, start, database):
+def post_in_background(d, key):
+    t = threading.Thread(target=d.post, args=("web", {"external_id": key}))
+    t.start()
+    return t
+
+
+def test_the_watchdog_is_fed_while_one_writer_hangs_and_another_works(manager, start):
+    d = start(watchdog_ms=2000)
+    hung, _ = backends(d)       # the one that takes what comes while both are idle
+    with stopped([hung]):
+        at = time.monotonic()
+        threads = []
+        while len(d.logged("batch_failed")) == 0:       # until that writer has given its server up
+            threads.append(post_in_background(d, f"k{len(threads)}"))
+            time.sleep(0.1)     # events come all the while
+            assert time.monotonic() - at < 20
+    for t in threads:
+        t.join()
+    assert time.monotonic() - at > 8 and not d.logged("watchdog_starves")
+    assert gap(manager, at) < 1.5
+
+
+def test_the_watchdog_starves_while_all_writers_hang_and_is_fed_again_when_they_have_given_the_server_up(manager, start):
     d = start(watchdog_ms=2000)
     assert d.logged("watchdog_is_short")
-    with stopped(backends(database)):
+    with stopped(backends(d)):
         at = time.monotonic()
-        t = threading.Thread(target=d.post, args=("web", {"external_id": "slow"}))
-        t.start()
+        threads = []
+        for key in ("slow", "slow too"):        # one a writer: each takes what waits when it is idle
+            threads.append(post_in_background(d, key))
+            until(lambda: d.metrics()['touchlog_events_received_total{source="web"}'] == 1 + len(threads), "it is read")
         until(lambda: d.logged("watchdog_starves"), "it starves")
         assert time.monotonic() - at > 4
         until(lambda: gap(manager, at) > 2, "systemd would have ended it")
@@ -170,7 +196,8 @@ def test_the_watchdog_starves_while_a_writer_hangs_and_is_fed_again_when_it_has_
         n = len(manager.all("WATCHDOG"))
         manager.until("WATCHDOG", after=n + 2)
         assert time.monotonic() - at < 20
-        t.join()
+        for t in threads:
+            t.join()
     until(lambda: d.post("web", {"external_id": "slow"}).status == 200, "events are logged again")
     assert d.is_running()
 

@@ -758,7 +758,8 @@ a_check_from_outside_of_the_service_warns_of_credentials_and_reads_the_rest(void
 {
 	(void)state;
 	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
-	write_file("t.yaml", "sources:\n  s: { type: webhook, secret: [\"cred:key\", \"file:none\"] }\n");
+	write_file("t.yaml", "sources:\n"
+	    "  s: { type: webhook, secret: [\"cred:key\", \"file:none\"] }\n");
 	conf_free(conf);
 	conf = conf_load_to_check("t.yaml", keys, &got);
 	assert_non_null(conf);
