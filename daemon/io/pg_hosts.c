@@ -120,8 +120,8 @@ make_lists(struct pg_hosts *h)
 	}
 }
 
-/* "a,b,c" from the second on: "b,c,a".  NUL-terminated. */
-static const char *
+/* "a,b,c" from the second on: "b,c,a".  NUL-terminated, unless it does not fit. */
+static bool
 rotate(struct buf *out, const char *list, size_t first)
 {
 	struct str tail = str_of(list), head = tail;
@@ -137,11 +137,11 @@ rotate(struct buf *out, const char *list, size_t first)
 	if (head.n > 0)
 		buf_printf(out, ",%.*s", (int)head.n - 1, head.p);
 	buf_add(out, "", 1);
-	return out->p;
+	return buf_ok(out);
 }
 
 /* The lists of our making, else those that the user gave. */
-static void
+static bool
 set_lists(struct pg_hosts *h, const char **keywords, const char **values, size_t *n)
 {
 	const struct {
@@ -150,14 +150,19 @@ set_lists(struct pg_hosts *h, const char **keywords, const char **values, size_t
 	} lists[] = { { "host", &h->host }, { "hostaddr", &h->hostaddr }, { "port", &h->port } };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		const char *given = option_or_env(h, lists[i].keyword);
+		const char *list = option_or_env(h, lists[i].keyword);
 
-		if (h->nnames > 0)
+		if (h->nnames > 0) {
 			buf_add(lists[i].made, "", 1);
-		if (h->nnames > 0 || given != NULL)
-			set_param(keywords, values, n, lists[i].keyword, rotate(&h->rotated[i],
-			    h->nnames > 0 ? lists[i].made->p : given, h->first));
+			list = buf_ok(lists[i].made) ? lists[i].made->p : NULL;
+		}
+		if (list == NULL && h->nnames == 0)
+			continue;
+		if (list == NULL || !rotate(&h->rotated[i], list, h->first))
+			return false;
+		set_param(keywords, values, n, lists[i].keyword, h->rotated[i].p);
 	}
+	return true;
 }
 
 static void
@@ -180,8 +185,12 @@ finish(struct pg_hosts *h)
 	for (PQconninfoOption *o = h->options; o->keyword != NULL; o++)
 		if (o->val != NULL && o->val[0] != '\0')
 			set_param(keywords, values, &n, o->keyword, o->val);
-	set_lists(h, keywords, values, &n);
-	h->done(h->owner, keywords, values, NULL);
+	if (set_lists(h, keywords, values, &n)) {
+		h->done(h->owner, keywords, values, NULL);
+		return;
+	}
+	(void)err_set(&err, ERR_RETRY, "the database's hosts have too many addresses");
+	h->done(h->owner, NULL, NULL, &err);
 }
 
 static void

@@ -25,4 +25,12 @@ SELECT t.is('every column has its own place', (SELECT concat_ws('|', occurred_at
 SELECT t.is('no original is kept where none is given', (SELECT count(*) FROM touchlog.document d JOIN touchlog.interaction i USING (id) WHERE i.external_id = 'ext'), 0::bigint);
 SELECT t.is('the profile fills the customer', (SELECT name FROM touchlog.customer WHERE id = t.own('full@x')), 'Full Name');
 SELECT t.is('how it was received is kept beside the identity', (SELECT received_as FROM touchlog.identity WHERE value = 'full@x'), 'Full@X');
+
+\echo '# nothing is fresh'
+BEGIN;
+SELECT stands FROM touchlog.append(ARRAY[md5('full')::uuid], ARRAY[t.id('other')], '{NULL}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 5,
+    ARRAY[touchlog.at(t.id('other'))], '{NULL}', '{NULL}', '{NULL}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') \gset
+SELECT t.is('an event that stands in the log is told so', (:'stands'::uuid[])[1], (SELECT id FROM touchlog.interaction WHERE external_id = 'ext'));
+SELECT t.is('and the transaction writes all the same, so that its COMMIT waits for standbys', pg_current_xact_id_if_assigned() IS NOT NULL, true);
+COMMIT;
 SELECT t.is('the log stays sound', t.broken(), '');
