@@ -95,6 +95,9 @@ static const struct family families[METRIC_NIDS] = {
 	    "Requests that broke the protocol or a limit; the connection was closed." },
 	[METRIC_HTTP_RESPONSES] = { "touchlog_http_responses_total", COUNTER, { "code" }, NULL,
 	    "Answers, by status code." },
+	[METRIC_FETCHES] = { "touchlog_fetches_total", COUNTER, { "source", "result" }, NULL,
+	    "What was fetched of a sender, and what could not be: certificate, "
+	    "certificate_failed, confirmation (of a subscription), confirmation_failed." },
 	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
 	    "1 while events can be acknowledged." },
 };

@@ -40,6 +40,7 @@ enum metric_id {
 	METRIC_HTTP_REQUESTS,		/* listener */
 	METRIC_HTTP_BAD,		/* listener, reason */
 	METRIC_HTTP_RESPONSES,		/* code */
+	METRIC_FETCHES,			/* source, result */
 	METRIC_READY,
 	METRIC_NIDS
 };
