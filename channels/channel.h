@@ -17,6 +17,7 @@
 #include "model/source.h"
 
 struct channel;			/* one configured source, owned by the host */
+struct http_client;
 struct http_message;
 struct http_request;
 struct http_verdict;
@@ -66,6 +67,9 @@ void			*channel_priv(struct channel *ch);
 const struct source	*channel_source(const struct channel *ch);
 /* The struct that ops->keys filled. */
 const void		*channel_conf(const struct channel *ch);
+
+/* For what has to be fetched from outside.  NULL: it cannot be made, which was said. */
+struct http_client	*channel_http(struct channel *ch);
 
 /* Copies i, so it may be freed on return.  true: r (which may be NULL) fires exactly
  * once, later.  false: ERR_RETRY, nothing takes events now, r is not held. */

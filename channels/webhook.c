@@ -9,18 +9,22 @@
  */
 #include "channels/channel.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "channels/body.h"
 #include "channels/events.h"
 #include "channels/handshake.h"
 #include "channels/post.h"
+#include "channels/sns_door.h"
 #include "channels/trial.h"
 #include "io/http_server.h"
 #include "io/request_url.h"
 #include "io/signature.h"
+#include "io/sns.h"
 #include "model/mapping.h"
 
 enum { TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
@@ -35,6 +39,8 @@ struct webhook_conf {
 	int64_t				 window_ms;
 	struct str			 user;
 	struct conf_texts		 secret;
+	struct conf_texts		 topic, certificate_hosts;
+	struct str			 ca_file;
 	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 	bool				 is_keyless;	/* read without its secrets */
@@ -47,6 +53,7 @@ struct webhook {
 	const struct webhook_conf *conf;
 	struct signature	*signature;	/* ours */
 	struct signature	*verify_tokens;	/* ours; NULL: no handshake asks for one */
+	struct sns_door		*sns;		/* ours; NULL: another scheme, or only tried */
 };
 
 #define AT(field) offsetof(struct webhook_conf, field)
@@ -76,6 +83,16 @@ static const struct conf_key webhook_keys[] = {
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
+	{ "topic", CONF_TEXTS, AT(topic), .reload = true,
+	    .help = "The topic, or topics, whose messages these are (amazon-sns): "
+	    "arn:aws:sns:REGION:ACCOUNT:NAME. Its subscription is confirmed." },
+	{ "certificate_hosts", CONF_TEXTS, AT(certificate_hosts), .reload = true,
+	    .help = "The hosts (HOST or HOST:PORT) at which certificates are fetched and "
+	    "subscriptions confirmed (amazon-sns), over https. Default: sns.REGION.amazonaws.com of "
+	    "the topics; another for an endpoint of one's own network." },
+	{ "ca_file", CONF_TEXT, AT(ca_file), .reload = true,
+	    .help = "The certificate authorities (PEM) by which these hosts are verified. Default: "
+	    "those of the system." },
 	{ "handshake", CONF_TREE, AT(handshake), .reload = true,
 	    .help = "What the sender asks before it sends events: a list of `{ method, when, token, "
 	    "answer }`, see HANDSHAKES." },
@@ -114,6 +131,8 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 		.header = w->header, .prefix = w->prefix, .timestamp_header = w->timestamp_header,
 		.window_ms = w->window_ms, .user = w->user,
 		.secrets = w->secret.v, .nsecrets = w->secret.n,
+		.topics = w->topic.v, .ntopics = w->topic.n, .hosts = w->certificate_hosts.v,
+		.nhosts = w->certificate_hosts.n, .ca_file = w->ca_file,
 		.is_keyless = w->is_keyless,
 	};
 }
@@ -144,6 +163,14 @@ check_handshake(struct conf *c, const struct conf_node *node, struct webhook_con
 }
 
 static void
+check_ca_file(struct conf *c, const struct conf_node *node, const struct webhook_conf *w)
+{
+	if (w->ca_file.p != NULL && access(w->ca_file.p, R_OK) != 0)
+		conf_complain(c, conf_find(node, "ca_file"), "ca_file: %s: %s", w->ca_file.p,
+		    strerror(errno));
+}
+
+static void
 webhook_check(struct conf *c, const struct conf_node *node, void *own)
 {
 	struct webhook_conf *w = own;
@@ -158,6 +185,7 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
 	check_handshake(c, node, w);
+	check_ca_file(c, node, w);
 	if (w->nodes.map != NULL || w->nodes.items != NULL)
 		w->mapping = mapping_compile(c, &w->nodes);
 	else if (first_of(&w->nodes) != NULL)
@@ -178,6 +206,7 @@ webhook_close(struct webhook *w)
 {
 	if (w == NULL)
 		return;
+	sns_door_free(w->sns);
 	signature_free(w->signature);
 	signature_free(w->verify_tokens);
 	free(w);
@@ -212,21 +241,6 @@ webhook_open(const struct webhook_conf *conf, struct err *err)
 		return w;
 	webhook_close(w);
 	return NULL;
-}
-
-static bool
-webhook_new(struct channel *ch, struct err *err)
-{
-	struct webhook *w = webhook_open(channel_conf(ch), err);
-
-	channel_set_priv(ch, w);
-	return w != NULL;
-}
-
-static void
-webhook_free(struct channel *ch)
-{
-	webhook_close(channel_priv(ch));
 }
 
 /* ---- a request ---- */
@@ -366,6 +380,17 @@ refuse_sender(const struct asking *a, struct channel *ch, struct http_request *r
 	post_refuse_sender(ch, req, check, challenge != NULL ? headers : NULL, verified_url(a));
 }
 
+/* Of one who is not known, or not yet. */
+static void
+answer_stranger(const struct asking *a, struct channel *ch, struct http_request *req,
+    const char *check)
+{
+	if (check == sns_certificate_unknown)
+		sns_door_wait(a->w->sns, req, a->rest);
+	else
+		refuse_sender(a, ch, req, check);
+}
+
 static void
 answer(struct asking *a, struct channel *ch, struct http_request *req)
 {
@@ -380,10 +405,10 @@ answer(struct asking *a, struct channel *ch, struct http_request *req)
 	else if (!judge_method(a, &why))
 		post_refuse(ch, req, why.status, why.check, NULL, str_of(why.detail));
 	else if (!judge_sender(a, &check))
-		refuse_sender(a, ch, req, check);
+		answer_stranger(a, ch, req, check);
 	else if (find_handshake(a, &said))
 		handshake_reply(ch, req, &said);
-	else
+	else if (a->w->sns == NULL || !sns_door_takes(a->w->sns, req))
 		events_take(ch, a->w->conf->mapping, req);
 }
 
@@ -418,6 +443,29 @@ webhook_head(struct channel *ch, const struct http_message *m, struct str rest,
 	verdict->why = "more bytes than this source may send";
 	verdict->headers = retry;
 	return false;
+}
+
+/* ---- the life of an instance ---- */
+
+static bool
+webhook_new(struct channel *ch, struct err *err)
+{
+	struct webhook *w = webhook_open(channel_conf(ch), err);
+	struct sns_door_conf door = { .ch = ch, .again = webhook_request };
+
+	channel_set_priv(ch, w);
+	if (w == NULL || signature_sns(w->signature) == NULL)
+		return w != NULL;
+	door.sns = signature_sns(w->signature);
+	door.ca_file = w->conf->ca_file.p;
+	w->sns = sns_door_new(&door, err);
+	return w->sns != NULL;
+}
+
+static void
+webhook_free(struct channel *ch)
+{
+	webhook_close(channel_priv(ch));
 }
 
 /* ---- trying ---- */

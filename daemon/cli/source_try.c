@@ -115,6 +115,20 @@ put_secret(struct buf *out, const char *spec)
 	buf_fini(&whole);
 }
 
+/* What its source has to say besides the preset's name; what is not known is made up. */
+static void
+put_settings(const struct trying *t, const struct conf *preset, struct buf *out)
+{
+	struct str verify = conf_text(conf_find(conf_root(preset), "verify"));
+
+	if (str_eq(verify, STR("amazon-sns")))
+		put_pair(out, "topic", STR("arn:aws:sns:none:0:none"));
+	else
+		put_secret(out, t->o->secret != NULL ? t->o->secret : "plain:none");
+	if (has_token(preset))
+		put_pair(out, "verify_token", STR("plain:none"));
+}
+
 /* A configuration of this one source. */
 static void
 put_config(const struct trying *t, const struct conf *preset, const char *dir, struct buf *out)
@@ -128,9 +142,7 @@ put_config(const struct trying *t, const struct conf *preset, const char *dir, s
 	put_pair(out, "preset", str_of(t->name));
 	if (t->o->region != NULL)
 		put_pair(out, "region", str_of(t->o->region));
-	put_secret(out, t->o->secret != NULL ? t->o->secret : "plain:none");
-	if (has_token(preset))
-		put_pair(out, "verify_token", STR("plain:none"));
+	put_settings(t, preset, out);
 	buf_text(out, "} } }\n");
 }
 

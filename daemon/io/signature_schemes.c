@@ -29,6 +29,7 @@ const char *const signature_schemes[SIGNATURE_NSCHEMES + 1] = {
 	[SIGNATURE_META]		= "meta",
 	[SIGNATURE_SHOPIFY]		= "shopify",
 	[SIGNATURE_MANDRILL]		= "mandrill",
+	[SIGNATURE_AMAZON_SNS]		= "amazon-sns",
 };
 
 /* ---- how tools sign ---- */
@@ -176,4 +177,8 @@ const struct scheme schemes[SIGNATURE_NSCHEMES] = {
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
 	[SIGNATURE_MANDRILL] = { FORMS(mandrill), HMAC("SHA1", 20),
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
+	/* It repeats for an hour. */
+	[SIGNATURE_AMAZON_SNS] = { .verify = verify_sns, .sign = sign_sns, .needs = GIVEN_TOPIC,
+	    .takes = GIVEN_TOPIC | GIVEN_HOSTS | GIVEN_CA | GIVEN_WINDOW,
+	    .window_ms = 25 * HOUR_MS },
 };

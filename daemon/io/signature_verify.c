@@ -350,6 +350,18 @@ take_token(struct signature *s, const struct attempt *a)
 }
 
 const char *
+verify_sns(struct signature *s, struct attempt *a)
+{
+	struct sns_message m;
+	const char *failed = sns_read(a->r->body, &m);
+
+	if (failed == NULL)
+		failed = sns_verify(s->sns, &m, a->r->now_us);
+	sns_message_fini(&m);
+	return failed;
+}
+
+const char *
 verify_signed(struct signature *s, struct attempt *a)
 {
 	const char *failed;

@@ -331,8 +331,10 @@ put_sources(struct buf *out, const char *dir)
 		if (name.n < 6 || !str_eq(str_skip(name, name.n - 5), STR(".yaml")))
 			continue;
 		name.n -= 5;
-		buf_printf(out, "  s%zu: { type: webhook, preset: %.*s, secret: \"plain:x\"%s }\n", n++,
-		    STR_ARG(name), str_eq(name, STR("whatsapp")) ? ", verify_token: \"plain:x\"" : "");
+		buf_printf(out, "  s%zu: { type: webhook, preset: %.*s, %s%s }\n", n++, STR_ARG(name),
+		    str_eq(name, STR("ses")) ? "topic: \"arn:aws:sns:none:0:none\"" :
+		    "secret: \"plain:x\"",
+		    str_eq(name, STR("whatsapp")) ? ", verify_token: \"plain:x\"" : "");
 	}
 	(void)closedir(d);
 }

@@ -5,6 +5,8 @@ SETTINGS[preset] is what a source needs besides `preset`.  post(daemon, preset, 
 """
 import base64, hmac, json, subprocess, tempfile, time, urllib.parse, uuid
 
+import fake_sns
+
 PUBLIC_URL = "https://touch.example.com"
 SECRET = "s3cret-of-the-tests"
 
@@ -29,6 +31,7 @@ class P256:
 
 
 SENDGRID = P256()
+SNS = fake_sns.Sns()
 
 
 def digest(data, algorithm="sha256", secret=SECRET):
@@ -118,16 +121,24 @@ def shopify(r):
     r.headers["X-Shopify-Hmac-Sha256"] = b64(digest(r.body))
 
 
+def sns(r):
+    """The body is what SES tells its topic; a case may say which message it is."""
+    known = {"MessageId": r.headers.pop("x-amz-sns-message-id")} if "x-amz-sns-message-id" in r.headers else {}
+    r.headers["Content-Type"] = "text/plain; charset=UTF-8"
+    r.body = SNS.message(r.body.decode(), **known)
+
+
 SCHEMES = {
     "3cx": token, "brevo": token, "calendly": calendly, "cti": token, "freeswitch": token, "github": hub,
     "hubspot": hubspot, "mailchimp": token, "mailgun": mailgun, "mandrill": mandrill, "postmark": token,
-    "postmark-inbound": token, "sendgrid": sendgrid, "sendgrid-inbound": token, "shopify": shopify, "slack": slack,
+    "postmark-inbound": token, "sendgrid": sendgrid, "ses": sns, "sendgrid-inbound": token, "shopify": shopify, "slack": slack,
     "stripe": stripe, "twilio": twilio, "typeform": typeform, "whatsapp": hub,
 }
 
 SETTINGS = {name: {"secret": f"plain:{SECRET}"} for name in SCHEMES}
 SETTINGS["sendgrid"]["secret"] = f"plain:{SENDGRID.public}"
 SETTINGS["whatsapp"]["verify_token"] = "plain:hello-meta"
+SETTINGS["ses"] = SNS.settings
 
 
 def sources():

@@ -74,8 +74,9 @@ put_config(struct buf *out, const char *dir)
 	    "[ops] } }\nsources:\n  canonical: { type: webhook, verify: none }\n", dir);
 	for (size_t i = 0; i < n; i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s.yaml", dir, names[i]);
-		buf_printf(out, "  %s: { type: webhook, preset: %s, region: NL, secret: \"plain:x\"%s }\n",
-		    names[i], names[i], asks_for_token(path) ? ", verify_token: \"plain:x\"" : "");
+		buf_printf(out, "  %s: { type: webhook, preset: %s, region: NL, %s%s }\n", names[i],
+		    names[i], strcmp(names[i], "ses") == 0 ? "topic: \"arn:aws:sns:none:0:none\"" :
+		    "secret: \"plain:x\"", asks_for_token(path) ? ", verify_token: \"plain:x\"" : "");
 		free(names[i]);
 	}
 }

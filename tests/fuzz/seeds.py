@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each fuzz target begins with: the samples, the recorded payloads of others where they are ($TOUCHLOG_CORPUS),
 and a few inputs that reach what those do not.  make(directory) writes them to directory/TARGET/."""
-import base64, gzip, json, os, pathlib, re, urllib.parse, zlib
+import base64, gzip, json, os, pathlib, re, sqlite3, struct, tempfile, urllib.parse, zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SAMPLES = SOURCE / "contrib" / "samples"
 LARGEST = 12_000
+LARGEST_SPOOL = 60_000
 
 # The bodies' types, in the order of fuzz_events.c.
 JSON, LINES, FORM, FORM_BASE64, MULTIPART = range(5)
@@ -164,6 +165,31 @@ FOLDERS = {"webhook-stripe": "stripe", "webhook-slack": "slack", "webhook-whatsa
            "postmark_inbound": "postmark-inbound", "brevo_webhooks": "brevo", "sample": "canonical"}
 
 
+def seeds_record_pack():
+    """Its first byte says whether it is a parking; the fuzzer finds the rest, which is all lengths and bytes."""
+    for kind in b"\0", b"\1":
+        yield kind + bytes(64)
+        yield kind + struct.pack("<I", 4) * 32
+
+
+def seeds_spool():
+    """A small file of the spool, without its checksums, and its log."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "spool.db")
+        db = sqlite3.connect(path, isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE event(seq INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB UNIQUE, id BLOB, kind TEXT, format INT,"
+                   " source TEXT, identities TEXT, row BLOB, put_at INT, crc INT)")
+        rows = [(n, struct.pack(">QQ", n, n), bytes(16), "event", 1, "shop", "[]", b"r" * (n * 700), n, n) for n in range(1, 9)]
+        db.executemany("INSERT INTO event VALUES(?,?,?,?,?,?,?,?,?,?)", rows[:4])
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.executemany("INSERT INTO event VALUES(?,?,?,?,?,?,?,?,?,?)", rows[4:])
+        pages = [pathlib.Path(p).read_bytes() for p in (path, path + "-wal")]
+        db.close()
+    yield struct.pack(">H", len(pages[0]) // 4096) + b"".join(pages)
+    yield struct.pack(">H", len(pages[0]) // 4096) + pages[0]
+
+
 def event(preset, kind, line, body):
     return bytes([preset_names().index(preset), kind]) + line.encode() + b"\n" + body
 
@@ -232,6 +258,6 @@ def make(directory):
         folder = pathlib.Path(directory) / match[1]
         folder.mkdir(parents=True, exist_ok=True)
         for n, seed in enumerate(fn()):
-            (folder / f"{n:04}").write_bytes(seed[:LARGEST])
+            (folder / f"{n:04}").write_bytes(seed[:LARGEST_SPOOL if match[1] == "spool" else LARGEST])
             counts[match[1]] = n + 1
     return counts
