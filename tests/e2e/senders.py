@@ -162,10 +162,15 @@ def as_json(value):
     return json.dumps(value).encode(), "application/json"
 
 
-def post(daemon, preset, body, headers=None, path=""):
-    """Signs and posts one body, which is (bytes, content type), or JSON."""
+def signed(preset, body, headers=None, path=""):
+    """The request that the tool makes of one body, which is (bytes, content type), or JSON."""
     data, content_type = body if isinstance(body, tuple) else as_json(body)
     r = Request(preset, data, content_type, path)
     r.headers.update(headers or {})
     SCHEMES[preset](r)
+    return r
+
+
+def post(daemon, preset, body, headers=None, path=""):
+    r = signed(preset, body, headers, path)
     return daemon.post(r.source, r.body, r.headers, r.path)

@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const struct http_parse_limits limits = { 16384, 0 };
 static const int64_t now_us = 1700000000 * (int64_t)1000000;
+static const struct str topic = { "arn:aws:sns:eu-west-1:1:x", 25 };
 static const char der[] = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWPspCFHpVx3Zl8LGibKO6ZHyGR0s"
     "qNEif1WxYVTNpXWhRANCAAQ8rxWyIaYPz09K0UwYU2P7ygDqWPIxvbpIl39lw6NL9UnGpCwo2Uw/m2FZ8bqvIdyp"
     "2j8o51UeNUfckS5u83Nw";
@@ -58,6 +59,8 @@ make(const struct input *in)
 	if (*s != NULL && in->scheme != SIGNATURE_MAILGUN)
 		return *s;
 	signature_free(*s);
+	if (in->scheme == SIGNATURE_AMAZON_SNS)
+		conf = (struct signature_conf){ .scheme = in->scheme, .topics = &topic, .ntopics = 1 };
 	if (in->scheme <= SIGNATURE_HMAC_SHA512) {
 		conf.header = STR("X-Sig");
 		conf.timestamp_header = STR("X-Time");

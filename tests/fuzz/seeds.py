@@ -118,7 +118,7 @@ def seeds_inflate():
 
 SECRET = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SCHEMES = ("hmac-sha1", "hmac-sha256", "hmac-sha512", "standard-webhooks", "stripe", "github", "slack", "twilio", "sendgrid", "mailgun",
-           "hubspot", "typeform", "calendly", "meta", "shopify", "mandrill")
+           "hubspot", "typeform", "calendly", "meta", "shopify", "mandrill", "amazon-sns")
 B64, HEX = b"g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", b"757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 HEADERS = {
     "hmac-sha1": b"X-Sig: v=" + HEX[:40] + b"\r\nX-Time: 1700000000", "hmac-sha256": b"X-Sig: v=" + HEX + b"\r\nX-Time: 1700000000",
@@ -133,7 +133,7 @@ HEADERS = {
     "hubspot": b"X-HubSpot-Request-Timestamp: 1700000000000\r\nX-HubSpot-Signature-v3: " + B64,
     "typeform": b"Typeform-Signature: sha256=" + B64, "calendly": b"Calendly-Webhook-Signature: t=1700000000,v1=" + HEX,
     "meta": b"X-Hub-Signature-256: sha256=" + HEX, "shopify": b"X-Shopify-Hmac-Sha256: " + B64,
-    "mandrill": b"X-Mandrill-Signature: RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+    "mandrill": b"X-Mandrill-Signature: RSOYDt4T1cUTdK1PDd93/VVr8B8=", "amazon-sns": b"Content-Type: text/plain",
 }
 
 
@@ -145,6 +145,10 @@ def seeds_signature():
     for scheme in SCHEMES:
         yield signed(scheme, HEADERS[scheme], b'{"test": 2432232314}\r\n')
         yield signed(scheme, HEADERS[scheme], b"CallSid=CA1&To=%2B1&To=%2B1&From=+x")
+    message = {"Type": "Notification", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-west-1:1:x", "Message": "{}", "Signature": B64.decode(),
+               "Timestamp": "2023-11-14T22:13:20.000Z", "SignatureVersion": "2",
+               "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0a.pem"}
+    yield signed("amazon-sns", HEADERS["amazon-sns"], json.dumps(message).encode())
     parts = {"timestamp": "1700000000", "token": "t" * 50, "signature": HEX.decode()}
     yield signed("mailgun", HEADERS["mailgun"], json.dumps({"signature": parts, "event-data": {"a": [1, "x\\\""]}}).encode())
     yield signed("mailgun", b"Content-Type: application/x-www-form-urlencoded", urllib.parse.urlencode({"a": "b", **parts}).encode())
@@ -244,6 +248,10 @@ def own_events():
                 "uri": "u", "email": "a@b.example", "name": "A", "rescheduled": False, "scheduled_event": {"start_time": "2026-02-20T09:00:00Z"}}}),
             ("shopify", "orders/create", {"id": 1, "email": "a@b.example", "total_price": "19.90", "currency": "EUR",
                                           "created_at": "2026-02-13T16:26:40+01:00", "line_items": [{"sku": "x", "quantity": 1, "price": "1.00"}]}),
+            ("ses", "", {"MessageId": "m", "Message": json.dumps({"eventType": "Bounce", "mail": {"messageId": "s", "destination": ["a@b.example"]},
+                "bounce": {"timestamp": "2026-02-13T16:26:40Z", "bouncedRecipients": [{"emailAddress": "a@b.example", "status": "5.1.1"}]}})}),
+            ("ses", "", {"MessageId": "m", "Message": json.dumps({"mail": {"destination": ["a@b.example", "c@b.example"]}, "send": {},
+                "delivery": {"recipients": ["a@b.example"]}, "open": {"timestamp": "2026-02-13T16:26:40Z"}})}),
             ("3cx", "", {"number": "+36301234567", "type": "Inbound", "duration": "00:01:02", "started_utc": "2026-02-13T16:26:40", "agent": "[Agent]"}),
             ("cti", "", {"event": "newCall", "callId": "c", "from": "36301234567", "to": "3612345678", "direction": "in"})):
         yield event(preset, JSON, line, json.dumps(doc).encode())
