@@ -278,14 +278,14 @@ make_answer(const struct handshake *h, struct look *l)
 	struct handshake_answer a = { .status = 200 };
 
 	if (h->token != NULL && !is_known(l, h->token))
-		return (struct handshake_answer){ 403, "verify_token",
-		    STR("the sender is not known") };
+		return (struct handshake_answer){ .status = 403, .check = "verify_token",
+		    .text = STR("the sender is not known") };
 	/* The document goes before the answer does. */
 	if (find_text(l, h->answer, &a.text) && is_fit(a.text) &&
 	    (a.text = arena_str(l->context.arena, a.text)).p != NULL)
 		return a;
-	return (struct handshake_answer){ 400, "handshake",
-	    STR("there is nothing here that could be answered with") };
+	return (struct handshake_answer){ .status = 400, .check = "handshake",
+	    .text = STR("there is nothing here that could be answered with") };
 }
 
 bool

@@ -30,6 +30,7 @@ struct handshake_answer {
 	int		 status;	/* 200; 403: another token; 400: nothing to answer with */
 	const char	*check;		/* not 200: one fixed word for the operator */
 	struct str	 text;		/* for the sender */
+	struct str	 fetches;	/* this URL, before it is said; or none */
 };
 
 struct handshake_question {

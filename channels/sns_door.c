@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "channels/channel.h"
+#include "channels/handshake.h"
 #include "channels/post.h"
 #include "io/http_client.h"
 #include "io/http_server.h"
@@ -195,8 +196,9 @@ sns_door_wait(struct sns_door *d, struct http_request *take_req, struct str rest
 	struct waiting *w = d->nwaiting < WAITING_MAX ? calloc(1, sizeof(*w)) : NULL;
 	struct sns_message m;
 
-	if (w != NULL && sns_read(http_request_body(take_req), &m) == NULL) {
-		w->url = strndup(m.certificate_url.p, m.certificate_url.n);
+	if (w != NULL) {
+		if (sns_read(http_request_body(take_req), &m) == NULL)
+			w->url = strndup(m.certificate_url.p, m.certificate_url.n);
 		sns_message_fini(&m);
 	}
 	if (w == NULL || w->url == NULL) {
@@ -264,22 +266,47 @@ confirm(struct sns_door *d, struct http_request *take_req, struct str url)
 	arena_fini(&a);
 }
 
+/* What a message that is no event is answered with.  false: it is one. */
+static bool
+judge(const struct sns *sns, const struct sns_message *m, struct handshake_answer *ret)
+{
+	*ret = (struct handshake_answer){ .status = 200, .text = STR("") };
+	if (m->type == SNS_SUBSCRIPTION && sns_may_confirm(sns, m))
+		ret->fetches = m->subscribe_url;
+	else if (m->type == SNS_SUBSCRIPTION)
+		*ret = (struct handshake_answer){ .status = 400, .check = "confirmation_url",
+		    .text = STR("the SubscribeURL is not at the topic's host") };
+	return m->type != SNS_NOTIFICATION;
+}
+
 bool
 sns_door_takes(struct sns_door *d, struct http_request *req)
 {
+	struct handshake_answer said;
 	struct sns_message m;
-	bool takes = sns_read(http_request_body(req), &m) == NULL && m.type != SNS_NOTIFICATION;
+	bool takes = sns_read(http_request_body(req), &m) == NULL &&
+	    judge(d->conf.sns, &m, &said);
 
-	if (takes && m.type == SNS_UNSUBSCRIPTION) {
+	if (takes && m.type == SNS_UNSUBSCRIPTION)
 		log_warn("subscription_ended", F_STR("source", source_name(d)),
 		    F_STR("topic", m.topic));
-		answer_plainly(d, req);
-	} else if (takes && sns_may_confirm(d->conf.sns, &m)) {
-		confirm(d, req, m.subscribe_url);
-	} else if (takes) {
-		post_refuse(d->conf.ch, req, 400, "confirmation_url", NULL,
-		    STR("the SubscribeURL is not at the topic's host"));
-	}
+	if (takes && said.fetches.p != NULL)
+		confirm(d, req, said.fetches);
+	else if (takes)
+		handshake_reply(d->conf.ch, req, &said);
 	sns_message_fini(&m);
 	return takes;
+}
+
+bool
+sns_door_tells(const struct sns *sns, struct str body, struct arena *a,
+    struct handshake_answer *ret)
+{
+	struct sns_message m;
+	bool tells = sns_read(body, &m) == NULL && judge(sns, &m, ret);
+
+	if (tells && ret->fetches.p != NULL)
+		ret->fetches = arena_str(a, ret->fetches);
+	sns_message_fini(&m);
+	return tells;
 }

@@ -4,11 +4,13 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/checked.h"
 #include "base/err.h"
 #include "base/str.h"
 
 struct channel;
+struct handshake_answer;
 struct http_request;
 struct sns;
 
@@ -34,5 +36,8 @@ void	sns_door_wait(struct sns_door *d, struct http_request *take_req, struct str
 /* Of a sender that is known.  true: it is about the subscription itself and will be
  * answered. */
 TL_MUST bool sns_door_takes(struct sns_door *d, struct http_request *req);
+/* What sns_door_takes() would do with that body: the answer's texts are the arena's. */
+TL_MUST bool sns_door_tells(const struct sns *sns, struct str body, struct arena *a,
+    struct handshake_answer *ret);
 
 #endif

@@ -492,6 +492,16 @@ tell_sender(struct asking *a, const struct trial *t)
 	t->ops->sender(t->arg, &s);
 }
 
+/* Of Amazon SNS: a message about the subscription itself. */
+static bool
+finds_subscription(struct asking *a, struct handshake_answer *ret)
+{
+	const struct sns *sns = signature_sns(a->w->signature);
+
+	return sns != NULL && is_posted(a) &&
+	    sns_door_tells(sns, http_message_body(a->m), &a->arena, ret);
+}
+
 /* What a sender that is not known says is told all the same: mostly an old signature is
  * tried. */
 static void
@@ -505,7 +515,7 @@ tell(struct asking *a, const struct trial *t)
 		return;
 	}
 	tell_sender(a, t);
-	if (find_handshake(a, &said))
+	if (find_handshake(a, &said) || finds_subscription(a, &said))
 		t->ops->handshake(t->arg, &said);
 	else if (!judge_method(a, &why) || !events_read(a->source, a->w->conf->mapping, a->m, t->id,
 	    &t->ops->events, t->arg, &why))

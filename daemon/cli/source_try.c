@@ -269,6 +269,8 @@ on_handshake(void *arg, const struct handshake_answer *a)
 
 	json_object_object_add(o, "status", json_object_new_int(a->status));
 	put_text(o, "text", a->text);
+	if (a->fetches.p != NULL)
+		put_text(o, "fetches", a->fetches);
 	json_object_object_add(t->answer, "handshake", o);
 	t->has_failed |= a->status != 200;
 }

@@ -193,14 +193,24 @@ put_sender(struct json_object *sender, struct buf *line)
 }
 
 static void
+put_handshake(struct json_object *handshake, struct buf *line)
+{
+	const char *text = ops_text(handshake, "text");
+
+	buf_printf(line, "a handshake: would be answered with %lld%s%s",
+	    (long long)ops_number(handshake, "status"), text[0] != '\0' ? ": " : "", text);
+	if (has(handshake, "fetches"))
+		buf_printf(line, ", once %s has been fetched", ops_text(handshake, "fetches"));
+}
+
+static void
 put_end(struct json_object *answer, struct buf *line)
 {
 	struct json_object *handshake = member(answer, "handshake");
 	struct json_object *refused = member(answer, "refused");
 
 	if (handshake != NULL)
-		buf_printf(line, "a handshake: would be answered with %lld: %s",
-		    (long long)ops_number(handshake, "status"), ops_text(handshake, "text"));
+		put_handshake(handshake, line);
 	if (refused != NULL)
 		buf_printf(line, "would be refused with %lld (%s): %s",
 		    (long long)ops_number(refused, "status"), ops_text(refused, "check"),

@@ -134,15 +134,15 @@ on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socke
 	(void)easy;
 	if (ev != NULL)
 		event_free(ev);
-	ev = NULL;
-	if (what != CURL_POLL_REMOVE) {
-		ev = event_new(c->base, fd, (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-		    (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST), on_socket, c);
-		if (ev == NULL || event_add(ev, NULL) != 0)
-			return -1;
+	ev = what == CURL_POLL_REMOVE ? NULL :
+	    event_new(c->base, fd, (short)((what & CURL_POLL_IN ? EV_READ : 0) |
+	    (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST), on_socket, c);
+	if (ev != NULL && event_add(ev, NULL) != 0) {
+		event_free(ev);
+		ev = NULL;
 	}
 	(void)curl_multi_assign(c->multi, fd, ev);
-	return 0;
+	return what == CURL_POLL_REMOVE || ev != NULL ? 0 : -1;
 }
 
 static int

@@ -258,6 +258,20 @@ def test_a_handshake_is_told_as_one():
     assert (t.code, t.answer["handshake"]) == (0, {"status": 200, "text": "11"}), (t, config)
 
 
+def test_a_message_about_the_subscription_is_told_as_one():
+    where = "sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=2336412f37"
+    body = {"Type": "SubscriptionConfirmation", "MessageId": "m", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:mails",
+            "Message": "You have chosen", "Token": "2336412f37", "SubscribeURL": f"https://{where}", "Timestamp": "2026-02-13T10:00:00.000Z",
+            "SignatureVersion": "2", "Signature": "YQ==", "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/a.pem"}
+    preset = ["--preset-dir", harness.PRESETS, "--preset", "ses"]
+    t = Try("/tmp/none.yaml", None, body, *preset)
+    assert t.code == 0 and f"would be answered with 200, once https://{where} has been fetched" in t.out, t
+    t = Try("/tmp/none.yaml", None, {**body, "SubscribeURL": f"https://evil.example/{where}"}, "--json", *preset)
+    assert (t.code, t.answer["handshake"]["status"]) == (1, 400) and "events" not in t.answer, t
+    t = Try("/tmp/none.yaml", None, {**body, "Type": "UnsubscribeConfirmation"}, "--json", *preset)
+    assert (t.code, t.answer["handshake"]) == (0, {"status": 200, "text": ""}), t
+
+
 # ---- usage ----
 
 @pytest.mark.parametrize("args, code, said", [
