@@ -119,7 +119,7 @@ def test_500_clients_that_drip_keep_nobody_waiting_and_are_cut_in_time(database,
 def test_a_source_at_50_times_the_rate_of_another_makes_that_one_wait_no_more_than_3_times_as_long(database, daemon, sender, size, tell):
     """By the medians of several rounds, in turn without the flood and beside it: what else the machine does hits both."""
     d = daemon(QUICK)
-    rounds, rate, round_s = 5, 25, size(3, 30)
+    rounds, rate, round_s = size(3, 5), 25, size(3, 30)
 
     def quiet():
         return sender(d, conns=8, rate=rate, events=rate * round_s).wait_end(round_s * 3)
