@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "io/http_server.h"
+#include "io/http_parse.h"
 #include "io/inflate.h"
 #include "model/form.h"
 
@@ -34,6 +34,7 @@ static const struct body_type {
 	{ STR("application/x-ndjson"), BODY_LINES, false },
 	{ STR("application/jsonl"), BODY_LINES, false },
 	{ STR("text/plain"), BODY_JSON, true },		/* Amazon SNS */
+	{ STR("application/x-www-form-plaintext"), BODY_JSON, true },	/* older FreeSWITCHes */
 	{ STR("application/x-www-form-urlencoded"), BODY_FORM, true },
 	{ STR("application/x-www-form-base64-encoded"), BODY_FORM_BASE64, true },
 	{ STR("multipart/form-data"), BODY_MULTIPART, true },
@@ -115,13 +116,13 @@ inflate(struct body *b, struct str in, enum inflate_coding coding, size_t max_by
 }
 
 bool
-body_open(struct body *b, const struct http_request *req, size_t max_bytes, bool is_foreign,
+body_open(struct body *b, const struct http_message *m, size_t max_bytes, bool is_foreign,
     struct body_refusal *why)
 {
-	struct str coding = http_request_header(req, STR("Content-Encoding"));
+	struct str coding = http_message_header(m, STR("Content-Encoding"));
 
-	*b = (struct body){ .bytes = http_request_body(req) };
-	if (!read_type(b, http_request_header(req, STR("Content-Type")), is_foreign, why))
+	*b = (struct body){ .bytes = http_message_body(m) };
+	if (!read_type(b, http_message_header(m, STR("Content-Type")), is_foreign, why))
 		return false;
 	if (coding.p == NULL || str_eq_nocase(coding, STR("identity")))
 		return true;

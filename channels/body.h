@@ -9,7 +9,7 @@
 #include "base/checked.h"
 #include "base/str.h"
 
-struct http_request;
+struct http_message;
 struct json_object;
 
 /* What a request's body is, and its events as slices of bytes.  Shared by the channel
@@ -28,7 +28,7 @@ struct body {
 	struct buf	 inflated;	/* ours: where bytes are when there was a coding */
 };
 
-/* Why a body is refused. */
+/* Why a body is refused, or the request that brought it. */
 struct body_refusal {
 	int		 status;	/* 400, 413, 415, 503 */
 	const char	*check;		/* one fixed word for the operator */
@@ -38,7 +38,7 @@ struct body_refusal {
 /* Reads Content-Type and Content-Encoding (gzip, deflate); `max_bytes` bounds the
  * inflated body.  is_foreign: takes forms, and JSON that is called text/plain.
  * Also after false: body_fini(). */
-TL_MUST bool	body_open(struct body *b, const struct http_request *req, size_t max_bytes,
+TL_MUST bool	body_open(struct body *b, const struct http_message *m, size_t max_bytes,
 		    bool is_foreign, struct body_refusal *why);
 /* Bytes that were kept, with their Content-Type. */
 TL_MUST bool	body_open_kept(struct body *b, struct str type, struct str bytes, bool is_foreign,

@@ -17,9 +17,11 @@
 #include "model/source.h"
 
 struct channel;			/* one configured source, owned by the host */
+struct http_client;
 struct http_message;
 struct http_request;
 struct http_verdict;
+struct trial;
 
 /* A channel type turns one foreign protocol into interactions.  The host calls the ops
  * from the event loop only: check while the configuration is read, then new,
@@ -53,6 +55,10 @@ struct channel_ops {
 	 * NULL: this type parks nothing. */
 	bool	(*replay)(struct channel *ch, const struct parking *p, struct receipt *r,
 		    struct err *err);
+	/* Tells what a request would come to, by the same steps as request: there is no
+	 * instance, only settings.  false: ERR_RETRY, memory is out.  NULL: requests cannot
+	 * be tried. */
+	bool	(*try)(const struct trial *t, struct err *err);
 };
 
 /* The instance's own state, set in new. */
@@ -61,6 +67,9 @@ void			*channel_priv(struct channel *ch);
 const struct source	*channel_source(const struct channel *ch);
 /* The struct that ops->keys filled. */
 const void		*channel_conf(const struct channel *ch);
+
+/* For what has to be fetched from outside.  NULL: it cannot be made, which was said. */
+struct http_client	*channel_http(struct channel *ch);
 
 /* Copies i, so it may be freed on return.  true: r (which may be NULL) fires exactly
  * once, later.  false: ERR_RETRY, nothing takes events now, r is not held. */

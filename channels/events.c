@@ -47,7 +47,7 @@ struct document {
 
 /* One body while its events are read. */
 struct reading {
-	struct channel		*ch;
+	const struct source	*source;
 	const struct mapping	*mapping;
 	struct body		 body;
 	struct body_items	 slices;
@@ -92,7 +92,7 @@ read_json(struct reading *r, struct document *d, struct body_refusal *why)
 	struct json_scan scan;
 
 	d->is_read = json_scan(d->bytes, &scan, &d->err) &&
-	    json_parse_scanned(d->bytes, &scan, (size_t)channel_source(r->ch)->max_depth,
+	    json_parse_scanned(d->bytes, &scan, (size_t)r->source->max_depth,
 	    &d->json, &d->err);
 	d->is_deep = scan.fault == JSON_DEEP;
 	if (d->is_read || d->is_deep || scan.fault == JSON_UNFIT || r->body.form != BODY_JSON)
@@ -127,8 +127,7 @@ read_documents(struct reading *r, struct body_refusal *why)
 static struct map_input
 input_of(const struct reading *r, const struct document *d)
 {
-	return (struct map_input){ .doc = d->json, .values = r->values,
-	    .zone = channel_source(r->ch)->zone };
+	return (struct map_input){ .doc = d->json, .values = r->values, .zone = r->source->zone };
 }
 
 /* How many events the document is. */
@@ -158,7 +157,7 @@ find_items(struct reading *r, struct body_refusal *why)
 
 /* What the map reads of the request, and how it is kept beside the bytes. */
 static bool
-fetch_values(struct reading *r, const struct http_request *req, struct body_refusal *why)
+fetch_values(struct reading *r, const struct http_message *m, struct body_refusal *why)
 {
 	const struct place_needs *needs;
 	struct err err;
@@ -168,20 +167,20 @@ fetch_values(struct reading *r, const struct http_request *req, struct body_refu
 	if (r->mapping == NULL)
 		return true;
 	needs = mapping_needs(r->mapping);
-	return (need_values_fetch(needs, req, &r->arena, &r->values, &err) &&
+	return (need_values_fetch(needs, m, &r->arena, &r->values, &err) &&
 	    need_values_keep(needs, r->values, r->whole_type, &r->arena, &r->whole_type, &err) &&
 	    need_values_keep(needs, r->values, r->item_type, &r->arena, &r->item_type, &err)) ||
 	    refuse(why, 503, "memory", err.text);
 }
 
 static bool
-read_body(struct reading *r, const struct http_request *req, struct body_refusal *why)
+read_body(struct reading *r, const struct http_message *m, struct body_refusal *why)
 {
-	size_t max_bytes = (size_t)channel_source(r->ch)->max_inflated;
+	size_t max_bytes = (size_t)r->source->max_inflated;
 
-	return body_open(&r->body, req, max_bytes, r->mapping != NULL, why) &&
+	return body_open(&r->body, m, max_bytes, r->mapping != NULL, why) &&
 	    body_split(&r->body, &r->slices, why) && read_documents(r, why) &&
-	    fetch_values(r, req, why) && find_items(r, why);
+	    fetch_values(r, m, why) && find_items(r, why);
 }
 
 /* ---- one event ---- */
@@ -189,7 +188,7 @@ read_body(struct reading *r, const struct http_request *req, struct body_refusal
 /* What is kept of the event.  What stands around a thousand items is written a thousand
  * times, which has to have an end; and then there is nothing to park them by. */
 static bool
-fill_bytes(struct reading *r, const struct document *d, size_t i, struct item_origin *o,
+fill_bytes(struct reading *r, struct document *d, size_t i, struct item_origin *o,
     struct arena *a, struct err *err)
 {
 	bool is_whole = r->mapping == NULL || map_items_is_whole(&d->items, i);
@@ -226,103 +225,197 @@ read_event(struct reading *r, struct document *d, size_t i, struct item_origin *
 		*err = other;
 		return false;
 	}
-	return fits && normalise(channel_source(r->ch), draft, o, a, ret, err);
+	return fits && normalise(r->source, draft, o, a, ret, err);
 }
 
-/* The key under which an event that does not fit is parked: its own where it can be
- * known, so that the same event parked twice is parked once. */
-static void
-park(struct reading *r, struct post *p, size_t n, const struct draft *d,
-    const struct item_origin *o, const struct err *why)
+/* How an event that does not fit is parked.  The key is its own where it can be known, so
+ * that the same event parked twice is parked once. */
+static struct parking
+parking_of(const struct reading *r, const struct draft *d, const struct item_origin *o,
+    const struct err *why, enum dedupe_basis *ret_basis)
 {
-	const struct source *s = channel_source(r->ch);
 	const struct dedupe_facts facts = { .external_id = d->column[COL_EXTERNAL_ID],
 	    .idempotency_key = o->idempotency_key, .index = o->index, .raw = o->raw,
 	    .id = o->id };
-	struct parking k = { .id = o->id, .source = s->name, .raw = o->raw,
+	struct parking k = { .id = o->id, .source = r->source->name, .raw = o->raw,
 	    .content_type = o->content_type, .reason = str_of(why->text) };
-	bool has_none;
 
-	k.key = dedupe_key(s, &facts, &has_none);
-	if (has_none)
-		k.key = dedupe_body_key(s, o->raw);
-	post_park(p, n, &k);
+	k.key = dedupe_key(r->source, &facts, ret_basis);
+	if (*ret_basis == DEDUPE_BY_NOTHING) {
+		k.key = dedupe_body_key(r->source, o->raw);
+		*ret_basis = DEDUPE_BY_BYTES;
+	}
+	return k;
+}
+
+/* A request whose events go somewhere. */
+struct giving {
+	struct reading			*r;
+	const struct events_sink	*sink;
+	void				*arg;
+	struct uuid			 id;	/* of the first event */
+	struct str			 idempotency_key;
+	size_t				 n;	/* events so far */
+};
+
+static void
+give(struct giving *g, struct event_outcome *o, enum event_end end)
+{
+	o->end = end;
+	g->sink->event(g->arg, o);
+}
+
+static void
+reject(struct giving *g, struct event_outcome *o, const char *check, const struct err *why)
+{
+	o->check = check;
+	o->why = why;
+	give(g, o, EVENT_REJECTED);
+}
+
+static void
+give_unfit(struct giving *g, struct event_outcome *o, const struct draft *d,
+    const struct item_origin *origin, const struct err *why)
+{
+	const struct parking parking = parking_of(g->r, d, origin, why, &o->key_basis);
+
+	o->parking = &parking;
+	o->why = why;
+	give(g, o, EVENT_UNFIT);
 }
 
 /* A canonical event that does not fit is its sender's to mend; a mapped one's sender
  * knows nothing of our map, so the event is kept until the map is mended. */
 static void
-submit(struct reading *r, struct post *p, size_t n, struct document *d, size_t i,
-    struct item_origin *o)
+give_read(struct giving *g, struct event_outcome *o, struct document *d,
+    struct item_origin *origin)
 {
 	static struct arena arena;	/* kept: most events fit its first block */
 	struct interaction event;
 	struct draft draft = { 0 };
 	struct err err;
 
-	if (read_event(r, d, i, o, &arena, &draft, &event, &err))
-		post_submit(p, n, &event);
-	else if (r->mapping == NULL || err.kind != ERR_INPUT)
-		post_reject(p, n, "content", &err);
-	else
-		park(r, p, n, &draft, o, &err);
+	o->draft = &draft;
+	if (read_event(g->r, d, o->item, origin, &arena, &draft, &event, &err)) {
+		o->event = &event;
+		give(g, o, EVENT_FITS);
+	} else if (g->r->mapping == NULL || err.kind != ERR_INPUT) {
+		reject(g, o, "content", &err);
+	} else {
+		give_unfit(g, o, &draft, origin, &err);
+	}
 	arena_reset(&arena);
 }
 
 static void
-give_fate(struct reading *r, struct post *p, size_t n, struct document *d, size_t i,
-    struct str idempotency_key)
+give_item(struct giving *g, size_t document, size_t item)
 {
 	const struct draft nothing = { 0 };
-	struct item_origin o = { .id = post_id(p, n), .index = (uint32_t)n,
-	    .idempotency_key = idempotency_key, .raw = d->bytes, .payload = d->bytes,
-	    .content_type = r->whole_type };
+	struct document *d = &g->r->docs[document];
+	struct event_outcome o = { .n = g->n++, .document = document, .item = item };
+	struct item_origin origin = { .index = (uint32_t)o.n,
+	    .idempotency_key = g->idempotency_key, .raw = d->bytes, .payload = d->bytes,
+	    .content_type = g->r->whole_type };
 
+	origin.id = o.id = uuid_plus(g->id, origin.index);
 	if (!d->is_read)
-		post_reject(p, n, d->is_deep ? "depth" : "content", &d->err);
-	else if (r->mapping != NULL && !d->is_told)
-		park(r, p, n, &nothing, &o, &d->err);
-	else if (r->mapping != NULL && !map_items_takes(&d->items, i))
-		post_ignore(p, n);
+		reject(g, &o, d->is_deep ? "depth" : "content", &d->err);
+	else if (g->r->mapping != NULL && !d->is_told)
+		give_unfit(g, &o, &nothing, &origin, &d->err);
+	else if (g->r->mapping != NULL && !map_items_takes(&d->items, item))
+		give(g, &o, EVENT_IGNORED);
 	else
-		submit(r, p, n, d, i, &o);
+		give_read(g, &o, d, &origin);
 }
 
 static void
-submit_all(struct reading *r, struct http_request *req)
+give_all(struct giving *g)
 {
-	struct str key = http_request_header(req, STR("Idempotency-Key"));
+	struct reading *r = g->r;
 	bool is_plural = r->slices.is_plural ||
 	    (r->mapping != NULL && mapping_has_each(r->mapping));
-	struct post *p = post_new(r->ch, req, r->nevents, is_plural);
-	size_t n = 0;
 
-	if (p == NULL)
+	if (!g->sink->begin(g->arg, r->nevents, is_plural))
 		return;
 	for (size_t i = 0; i < r->slices.n; i++)
 		for (size_t k = 0; k < count(r, &r->docs[i]); k++)
-			give_fate(r, p, n++, &r->docs[i], k, key);
-	post_finish(p);
+			give_item(g, i, k);
+}
+
+bool
+events_read(const struct source *s, const struct mapping *mapping, const struct http_message *m,
+    struct uuid id, const struct events_sink *sink, void *arg, struct body_refusal *why)
+{
+	struct reading r = { .source = s, .mapping = mapping };
+	struct giving g = { .r = &r, .sink = sink, .arg = arg, .id = id,
+	    .idempotency_key = http_message_header(m, STR("Idempotency-Key")) };
+	bool ok = read_body(&r, m, why);
+
+	if (ok)
+		give_all(&g);
+	reading_fini(&r);
+	return ok;
+}
+
+/* ---- into the log ---- */
+
+struct taking {
+	struct channel		*ch;
+	struct http_request	*req;	/* the post's once there is one */
+	struct post		*post;
+};
+
+static bool
+begin_post(void *arg, size_t n, bool is_plural)
+{
+	struct taking *t = arg;
+	int64_t wait_s;
+
+	if (channel_within_rate(t->ch, n > 0 ? n : 1, &wait_s))
+		t->post = post_new(t->ch, t->req, n, is_plural);
+	else
+		post_refuse_for_now(t->ch, t->req, "rate", wait_s,
+		    STR("more events than this source may send"));
+	return t->post != NULL;
+}
+
+static void
+post_event(void *arg, const struct event_outcome *o)
+{
+	struct taking *t = arg;
+
+	switch (o->end) {
+	case EVENT_FITS:
+		post_submit(t->post, o->n, o->event);
+		break;
+	case EVENT_UNFIT:
+		post_park(t->post, o->n, o->parking);
+		break;
+	case EVENT_REJECTED:
+		post_reject(t->post, o->n, o->check, o->why);
+		break;
+	case EVENT_IGNORED:
+		post_ignore(t->post, o->n);
+		break;
+	}
 }
 
 void
 events_take(struct channel *ch, const struct mapping *mapping, struct http_request *take_req)
 {
-	struct reading r = { .ch = ch, .mapping = mapping };
+	static const struct events_sink log = { begin_post, post_event };
+	struct taking t = { .ch = ch, .req = take_req };
 	struct body_refusal why;
 	int64_t wait_s;
 
 	if (!channel_within_rate_bytes(ch, http_request_body(take_req).n, &wait_s))
 		post_refuse_for_now(ch, take_req, "rate_bytes", wait_s,
 		    STR("more bytes than this source may send"));
-	else if (!read_body(&r, take_req, &why))
+	else if (!events_read(channel_source(ch), mapping, http_request_message(take_req),
+	    http_request_id(take_req), &log, &t, &why))
 		post_refuse(ch, take_req, why.status, why.check, NULL, str_of(why.detail));
-	else if (!channel_within_rate(ch, r.nevents > 0 ? r.nevents : 1, &wait_s))
-		post_refuse_for_now(ch, take_req, "rate", wait_s,
-		    STR("more events than this source may send"));
-	else
-		submit_all(&r, take_req);
-	reading_fini(&r);
+	else if (t.post != NULL)
+		post_finish(t.post);
 }
 
 /* ---- what was parked ---- */
@@ -392,8 +485,8 @@ find_parked(struct reading *r, struct str type, size_t *ret, struct err *err)
 }
 
 static bool
-replay_event(struct reading *r, const struct parking *p, size_t i, struct receipt *receipt,
-    struct arena *a, struct err *err)
+replay_event(struct reading *r, struct channel *ch, const struct parking *p, size_t i,
+    struct receipt *receipt, struct arena *a, struct err *err)
 {
 	struct item_origin o = { .id = p->id, .raw = p->raw, .payload = p->raw,
 	    .content_type = p->content_type };
@@ -409,18 +502,18 @@ replay_event(struct reading *r, const struct parking *p, size_t i, struct receip
 	/* It is parked as it came, should it be refused again. */
 	event.raw = p->raw;
 	event.content_type = p->content_type;
-	return channel_submit(r->ch, &event, receipt, err);
+	return channel_submit(ch, &event, receipt, err);
 }
 
 bool
 events_replay(struct channel *ch, const struct mapping *mapping, const struct parking *p,
     struct receipt *receipt, struct err *err)
 {
-	struct reading r = { .ch = ch, .mapping = mapping };
+	struct reading r = { .source = channel_source(ch), .mapping = mapping };
 	struct arena arena = { 0 };
 	size_t i;
 	bool ok = read_parked(&r, p, err) && find_parked(&r, p->content_type, &i, err) &&
-	    replay_event(&r, p, i, receipt, &arena, err);
+	    replay_event(&r, ch, p, i, receipt, &arena, err);
 
 	arena_fini(&arena);
 	reading_fini(&r);

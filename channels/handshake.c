@@ -190,10 +190,7 @@ handshakes_have_token(const struct handshakes *h)
 
 /* One request while it is looked at. */
 struct look {
-	struct channel		*ch;
-	struct http_request	*req;
-	struct signature	*tokens;
-	struct arena		 arena;		/* ours */
+	const struct handshake_question *q;
 	struct place_context	 context;	/* ours */
 	struct json_object	*doc;		/* ours; NULL without one, or not read yet */
 	bool			 has_doc;
@@ -207,19 +204,18 @@ read_document(struct look *l)
 	if (l->has_doc)
 		return;
 	l->has_doc = true;
-	if (!json_parse(http_request_body(l->req), DOCUMENT_MAX_DEPTH, &l->doc, &err))
+	if (!json_parse(http_message_body(l->q->m), DOCUMENT_MAX_DEPTH, &l->doc, &err))
 		l->doc = NULL;		/* no JSON: no condition on it holds */
 }
 
 /* What can be said without reading anything: most posts are events. */
 static bool
-may_be(const struct handshake *h, const struct http_request *req)
+may_be(const struct handshake *h, const struct http_message *m)
 {
-	struct str method = http_request_message(req)->method;
-	struct str body = http_request_body(req);
+	struct str body = http_message_body(m);
 
-	if (h->is_get ? !str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD")) :
-	    !str_eq(method, STR("POST")))
+	if (h->is_get ? !str_eq(m->method, STR("GET")) && !str_eq(m->method, STR("HEAD")) :
+	    !str_eq(m->method, STR("POST")))
 		return false;
 	return !h->reads_body || (body.n > 0 && body.n <= BODY_MAX_BYTES &&
 	    (h->mark.n == 0 || memmem(body.p, body.n, h->mark.p, h->mark.n) != NULL));
@@ -230,7 +226,7 @@ is_this(const struct handshake *h, struct look *l)
 {
 	struct place_scope whole = { NULL, NULL };
 
-	if (!may_be(h, l->req))
+	if (!may_be(h, l->q->m))
 		return false;
 	if (h->reads_body) {
 		read_document(l);
@@ -255,11 +251,13 @@ find_text(struct look *l, const struct place *p, struct str *ret)
 static bool
 is_known(struct look *l, const struct place *p)
 {
-	struct signature_request r = { .m = http_request_message(l->req) };
+	struct signature_request r = { .m = l->q->m };
 	const char *check;
 
-	return l->tokens != NULL && find_text(l, p, &r.path_token) &&
-	    signature_verify(l->tokens, &r, &check);
+	if (l->q->trusts_tokens)
+		return true;
+	return l->q->tokens != NULL && find_text(l, p, &r.path_token) &&
+	    signature_verify(l->q->tokens, &r, &check);
 }
 
 /* Words in UTF-8, and short. */
@@ -274,8 +272,47 @@ is_fit(struct str s)
 	return s.n > 0 && s.n <= ANSWER_MAX_BYTES && str_is_utf8(s, &at);
 }
 
-static void
-answer(const struct handshake *h, struct look *l)
+static struct handshake_answer
+make_answer(const struct handshake *h, struct look *l)
+{
+	struct handshake_answer a = { .status = 200 };
+
+	if (h->token != NULL && !is_known(l, h->token))
+		return (struct handshake_answer){ .status = 403, .check = "verify_token",
+		    .text = STR("the sender is not known") };
+	/* The document goes before the answer does. */
+	if (find_text(l, h->answer, &a.text) && is_fit(a.text) &&
+	    (a.text = arena_str(l->context.arena, a.text)).p != NULL)
+		return a;
+	return (struct handshake_answer){ .status = 400, .check = "handshake",
+	    .text = STR("there is nothing here that could be answered with") };
+}
+
+bool
+handshakes_find(const struct handshakes *h, const struct handshake_question *q, struct arena *a,
+    struct handshake_answer *ret)
+{
+	struct look l = { .q = q, .context = { .arena = a } };
+	const struct handshake *found = NULL;
+	struct err err;
+
+	for (size_t i = 0; h != NULL && i < h->n && found == NULL; i++)
+		found = may_be(&h->v[i], q->m) ? &h->v[i] : NULL;
+	if (found == NULL)
+		return false;
+	found = NULL;
+	if (need_values_fetch(&h->needs, q->m, a, &l.context.values, &err))
+		for (size_t i = 0; i < h->n && found == NULL; i++)
+			found = is_this(&h->v[i], &l) ? &h->v[i] : NULL;
+	if (found != NULL)
+		*ret = make_answer(found, &l);
+	place_context_fini(&l.context);
+	json_object_put(l.doc);
+	return found != NULL;
+}
+
+void
+handshake_reply(struct channel *ch, struct http_request *take_req, const struct handshake_answer *a)
 {
 	static const struct http_header plain[] = {
 		{ STR("Content-Type"), STR("text/plain; charset=utf-8") },
@@ -283,40 +320,11 @@ answer(const struct handshake *h, struct look *l)
 		{ STR("Cache-Control"), STR("no-store") },
 		{ STR_NONE, STR_NONE },
 	};
-	struct str text;
 
-	if (h->token != NULL && !is_known(l, h->token)) {
-		post_refuse(l->ch, l->req, 403, "verify_token", NULL, STR("the sender is not known"));
-	} else if (!find_text(l, h->answer, &text) || !is_fit(text)) {
-		post_refuse(l->ch, l->req, 400, "handshake", NULL,
-		    STR("there is nothing here that could be answered with"));
+	if (a->status != 200) {
+		post_refuse(ch, take_req, a->status, a->check, NULL, a->text);
 	} else {
-		channel_answered(l->ch, http_request_id(l->req), 200, NULL, 0);
-		http_reply(l->req, 200, plain, text.p, text.n);
+		channel_answered(ch, http_request_id(take_req), 200, NULL, 0);
+		http_reply(take_req, 200, plain, a->text.p, a->text.n);
 	}
-}
-
-bool
-handshakes_answer(const struct handshakes *h, struct channel *ch, struct http_request *req,
-    struct signature *tokens)
-{
-	struct look l = { .ch = ch, .req = req, .tokens = tokens };
-	const struct handshake *found = NULL;
-	struct err err;
-
-	for (size_t i = 0; h != NULL && i < h->n && found == NULL; i++)
-		found = may_be(&h->v[i], req) ? &h->v[i] : NULL;
-	if (found == NULL)
-		return false;
-	found = NULL;
-	l.context.arena = &l.arena;
-	if (need_values_fetch(&h->needs, req, &l.arena, &l.context.values, &err))
-		for (size_t i = 0; i < h->n && found == NULL; i++)
-			found = is_this(&h->v[i], &l) ? &h->v[i] : NULL;
-	if (found != NULL)
-		answer(found, &l);
-	place_context_fini(&l.context);
-	json_object_put(l.doc);
-	arena_fini(&l.arena);
-	return found != NULL;
 }

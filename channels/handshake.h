@@ -4,10 +4,13 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/checked.h"
 #include "base/conf.h"
+#include "base/str.h"
 
 struct channel;
+struct http_message;
 struct http_request;
 struct signature;
 
@@ -22,9 +25,25 @@ TL_MUST struct handshakes *handshakes_compile(struct conf *c, const struct conf_
 /* One of the rows compares a token. */
 bool	handshakes_have_token(const struct handshakes *h);
 
-/* true: the request was one, and is answered: as text, or with 403 (a token that `tokens`,
- * of scheme token, does not know) or 400 (nothing to answer with).  h NULL: false. */
-TL_MUST bool handshakes_answer(const struct handshakes *h, struct channel *ch,
-    struct http_request *req, struct signature *tokens);
+/* What is said to one who asks. */
+struct handshake_answer {
+	int		 status;	/* 200; 403: another token; 400: nothing to answer with */
+	const char	*check;		/* not 200: one fixed word for the operator */
+	struct str	 text;		/* for the sender */
+	struct str	 fetches;	/* this URL, before it is said; or none */
+};
+
+struct handshake_question {
+	const struct http_message	*m;
+	struct signature		*tokens;	/* of scheme token: verify_token */
+	bool				 trusts_tokens;	/* these are not there: any will do */
+};
+
+/* true: the request is one, and that is the answer, whose text is the request's or the
+ * arena's.  h NULL: false. */
+TL_MUST bool handshakes_find(const struct handshakes *h, const struct handshake_question *q,
+    struct arena *a, struct handshake_answer *ret);
+void	handshake_reply(struct channel *ch, struct http_request *take_req,
+	    const struct handshake_answer *a);
 
 #endif

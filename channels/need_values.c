@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/encoding.h"
-#include "io/http_server.h"
+#include "io/http_parse.h"
 
 enum { VALUE_MAX_BYTES = 64 * 1024, TYPE_MAX_BYTES = 1024 * 1024 };
 
@@ -42,7 +42,7 @@ fetch_query(struct str query, struct str name, struct arena *a, struct str *ret)
 }
 
 bool
-need_values_fetch(const struct place_needs *needs, const struct http_request *req,
+need_values_fetch(const struct place_needs *needs, const struct http_message *m,
     struct arena *a, const struct str **ret, struct err *err)
 {
 	struct str *values = make_room(needs, a);
@@ -51,8 +51,8 @@ need_values_fetch(const struct place_needs *needs, const struct http_request *re
 		return no_memory(err);
 	for (size_t i = 0; i < needs->n; i++)
 		if (needs->v[i].part == PLACE_HEADER)
-			values[i] = http_request_header(req, needs->v[i].name);
-		else if (!fetch_query(http_request_message(req)->query, needs->v[i].name, a,
+			values[i] = http_message_header(m, needs->v[i].name);
+		else if (!fetch_query(m->query, needs->v[i].name, a,
 		    &values[i]))
 			return no_memory(err);
 	*ret = values;

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "model/place.h"
 
-struct http_request;
+struct http_message;
 
 /* The headers and query parameters that places name: fetched from a request; and kept with
  * a parked event, whose bytes do not hold them, as parameters of its content type:
@@ -16,7 +16,7 @@ struct http_request;
 
 /* A value for each need, STR_NONE where there is none; in the arena, or the request's.
  * ERR_RETRY: memory is out, as with the others. */
-TL_MUST bool	need_values_fetch(const struct place_needs *needs, const struct http_request *req,
+TL_MUST bool	need_values_fetch(const struct place_needs *needs, const struct http_message *m,
 		    struct arena *a, const struct str **ret, struct err *err);
 /* The type with the values behind it. */
 TL_MUST bool	need_values_keep(const struct place_needs *needs, const struct str *values,

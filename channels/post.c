@@ -307,12 +307,6 @@ post_arena(struct post *p)
 	return &p->arena;
 }
 
-struct uuid
-post_id(const struct post *p, size_t n)
-{
-	return uuid_plus(p->id, (uint32_t)n);
-}
-
 static struct item *
 start_item(struct post *p, size_t n)
 {
@@ -342,7 +336,7 @@ post_submit(struct post *p, size_t n, const struct interaction *i)
 	struct item *item = start_item(p, n);
 	struct err err;
 
-	p->lacks_dedupe |= i->has_no_dedupe;
+	p->lacks_dedupe |= i->key_basis == DEDUPE_BY_NOTHING;
 	settle(p, item, channel_submit(p->ch, i, &item->receipt, &err));
 }
 

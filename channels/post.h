@@ -25,8 +25,6 @@ TL_MUST struct post *post_new(struct channel *ch, struct http_request *take_req,
     bool is_plural);
 /* Memory until the answer is sent. */
 struct arena	*post_arena(struct post *p);
-/* The id of event n: the request's id plus n. */
-struct uuid	 post_id(const struct post *p, size_t n);
 /* Event n goes into the log; or among the parked; or is the sender's to mend (`check` is one
  * fixed word for the metric); or is none of ours. */
 void		 post_submit(struct post *p, size_t n, const struct interaction *i);

@@ -3,21 +3,28 @@
  * type: webhook.  Software posts events as JSON: canonical ones, or any others with a
  * `map` that says where things stand in them.
  *
- * Order of a request (each step can refuse): handshakes by GET, method, paused, who sent
- * it (over the raw bytes), handshakes by POST, rate, type and coding, JSON; then each event for itself.  Who does not know
- * the secret learns nothing about the rest.
+ * Order of a request (each step can refuse): path, handshakes by GET, method, paused, who
+ * sent it (over the raw bytes), handshakes by POST, type and coding, JSON, rate; then each
+ * event for itself.  Who does not know the secret learns nothing about the rest.
  */
 #include "channels/channel.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "channels/body.h"
 #include "channels/events.h"
 #include "channels/handshake.h"
 #include "channels/post.h"
+#include "channels/sns_door.h"
+#include "channels/trial.h"
 #include "io/http_server.h"
 #include "io/request_url.h"
 #include "io/signature.h"
+#include "io/sns.h"
 #include "model/mapping.h"
 
 enum { TOKEN_MAX_BYTES = 1024, URL_MAX_BYTES = 65536 };
@@ -32,6 +39,8 @@ struct webhook_conf {
 	int64_t				 window_ms;
 	struct str			 user;
 	struct conf_texts		 secret;
+	struct conf_texts		 topic, certificate_hosts;
+	struct str			 ca_file;
 	struct map_nodes		 nodes;
 	const struct mapping		*mapping;	/* compiled from these; NULL: canonical */
 	bool				 is_keyless;	/* read without its secrets */
@@ -41,10 +50,10 @@ struct webhook_conf {
 };
 
 struct webhook {
-	struct channel		*ch;		/* the host's, outlives us */
 	const struct webhook_conf *conf;
 	struct signature	*signature;	/* ours */
 	struct signature	*verify_tokens;	/* ours; NULL: no handshake asks for one */
+	struct sns_door		*sns;		/* ours; NULL: another scheme, or only tried */
 };
 
 #define AT(field) offsetof(struct webhook_conf, field)
@@ -74,6 +83,16 @@ static const struct conf_key webhook_keys[] = {
 	{ "secret", CONF_SECRETS, AT(secret), .reload = true,
 	    .help = "The secret, or a list of them: each verifies, so that a new one can be "
 	    "rolled in before the old one goes." },
+	{ "topic", CONF_TEXTS, AT(topic), .reload = true,
+	    .help = "The topic, or topics, whose messages these are (amazon-sns): "
+	    "arn:aws:sns:REGION:ACCOUNT:NAME. Its subscription is confirmed." },
+	{ "certificate_hosts", CONF_TEXTS, AT(certificate_hosts), .reload = true,
+	    .help = "The hosts (HOST or HOST:PORT) at which certificates are fetched and "
+	    "subscriptions confirmed (amazon-sns), over https. Default: sns.REGION.amazonaws.com of "
+	    "the topics; another for an endpoint of one's own network." },
+	{ "ca_file", CONF_TEXT, AT(ca_file), .reload = true,
+	    .help = "The certificate authorities (PEM) by which these hosts are verified. Default: "
+	    "those of the system." },
 	{ "handshake", CONF_TREE, AT(handshake), .reload = true,
 	    .help = "What the sender asks before it sends events: a list of `{ method, when, token, "
 	    "answer }`, see HANDSHAKES." },
@@ -112,6 +131,8 @@ signature_settings(const struct webhook_conf *w, struct signature_conf *ret)
 		.header = w->header, .prefix = w->prefix, .timestamp_header = w->timestamp_header,
 		.window_ms = w->window_ms, .user = w->user,
 		.secrets = w->secret.v, .nsecrets = w->secret.n,
+		.topics = w->topic.v, .ntopics = w->topic.n, .hosts = w->certificate_hosts.v,
+		.nhosts = w->certificate_hosts.n, .ca_file = w->ca_file,
 		.is_keyless = w->is_keyless,
 	};
 }
@@ -142,6 +163,14 @@ check_handshake(struct conf *c, const struct conf_node *node, struct webhook_con
 }
 
 static void
+check_ca_file(struct conf *c, const struct conf_node *node, const struct webhook_conf *w)
+{
+	if (w->ca_file.p != NULL && access(w->ca_file.p, R_OK) != 0)
+		conf_complain(c, conf_find(node, "ca_file"), "ca_file: %s: %s", w->ca_file.p,
+		    strerror(errno));
+}
+
+static void
 webhook_check(struct conf *c, const struct conf_node *node, void *own)
 {
 	struct webhook_conf *w = own;
@@ -156,6 +185,7 @@ webhook_check(struct conf *c, const struct conf_node *node, void *own)
 		conf_complain(c, node, "%s", err.text);
 	signature_free(s);
 	check_handshake(c, node, w);
+	check_ca_file(c, node, w);
 	if (w->nodes.map != NULL || w->nodes.items != NULL)
 		w->mapping = mapping_compile(c, &w->nodes);
 	else if (first_of(&w->nodes) != NULL)
@@ -171,17 +201,22 @@ webhook_is_public(const void *own)
 	return w->verify == SIGNATURE_NONE;
 }
 
-static bool
-webhook_new(struct channel *ch, struct err *err)
+static void
+webhook_close(struct webhook *w)
 {
-	struct webhook *w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return;
+	sns_door_free(w->sns);
+	signature_free(w->signature);
+	signature_free(w->verify_tokens);
+	free(w);
+}
+
+static bool
+make_signatures(struct webhook *w, struct err *err)
+{
 	struct signature_conf settings;
 
-	if (w == NULL)
-		return err_set(err, ERR_RETRY, "out of memory");
-	channel_set_priv(ch, w);
-	w->ch = ch;
-	w->conf = channel_conf(ch);
 	signature_settings(w->conf, &settings);
 	w->signature = signature_new(&settings, err);
 	if (w->signature == NULL || w->conf->verify_token.n == 0)
@@ -192,100 +227,201 @@ webhook_new(struct channel *ch, struct err *err)
 	return w->verify_tokens != NULL;
 }
 
-static void
-webhook_free(struct channel *ch)
+static struct webhook *
+webhook_open(const struct webhook_conf *conf, struct err *err)
 {
-	struct webhook *w = channel_priv(ch);
+	struct webhook *w = calloc(1, sizeof(*w));
 
-	if (w == NULL)
-		return;
-	signature_free(w->signature);
-	signature_free(w->verify_tokens);
-	free(w);
+	if (w == NULL) {
+		(void)err_set(err, ERR_RETRY, "out of memory");
+		return NULL;
+	}
+	w->conf = conf;
+	if (make_signatures(w, err))
+		return w;
+	webhook_close(w);
+	return NULL;
 }
 
 /* ---- a request ---- */
 
+/* One request on its way, whether it is answered or only tried. */
+struct asking {
+	struct webhook			*w;
+	const struct source		*source;
+	const struct http_message	*m;
+	struct str			 rest;		/* of its path */
+	struct url_peer			 peer;		/* who is at the other end; or none */
+	int64_t				 now_us;
+	bool				 trusts_tokens;	/* of handshakes: nobody has the secrets */
+	struct str			 token;		/* out of the path */
+	char				*room;		/* for the token */
+	struct arena			 arena;		/* ours */
+	struct buf			 url;		/* ours: the one that was verified */
+};
+
+/* room: TOKEN_MAX_BYTES of the caller's. */
+static void
+asking_init(struct asking *a, struct webhook *w, const struct source *s,
+    const struct http_message *m, struct str rest, char *room)
+{
+	*a = (struct asking){ .w = w, .source = s, .m = m, .rest = rest, .room = room,
+	    .now_us = clock_now_us() };
+	buf_init(&a->url, URL_MAX_BYTES);
+}
+
+static void
+asking_fini(struct asking *a)
+{
+	arena_fini(&a->arena);
+	buf_fini(&a->url);
+}
+
+static bool
+refuse(struct body_refusal *why, int status, const char *check, const char *detail)
+{
+	*why = (struct body_refusal){ .status = status, .check = check };
+	(void)snprintf(why->detail, sizeof(why->detail), "%s", detail);
+	return false;
+}
+
 /* The token may stand behind the source's path: /in/{source}/{token}, with its odd
  * characters percent-encoded (RFC 3986 2.1).  false: a bad escape, or too long. */
 static bool
-path_token(struct str rest, char *room, size_t size, struct str *ret)
+read_token(struct asking *a)
 {
 	size_t n = 0;
 
-	*ret = STR_NONE;
-	if (rest.n < 2)
+	if (a->rest.n < 2)
 		return true;
-	for (size_t i = 1; i < rest.n; i++) {
+	for (size_t i = 1; i < a->rest.n; i++) {
 		int high, low;
 
-		if (n == size)
+		if (n == TOKEN_MAX_BYTES)
 			return false;
-		room[n++] = rest.p[i];
-		if (rest.p[i] != '%')
+		a->room[n++] = a->rest.p[i];
+		if (a->rest.p[i] != '%')
 			continue;
-		high = i + 2 < rest.n ? str_hex_digit(rest.p[i + 1]) : -1;
-		low = i + 2 < rest.n ? str_hex_digit(rest.p[i + 2]) : -1;
+		high = i + 2 < a->rest.n ? str_hex_digit(a->rest.p[i + 1]) : -1;
+		low = i + 2 < a->rest.n ? str_hex_digit(a->rest.p[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
-		room[n - 1] = (char)(high << 4 | low);
+		a->room[n - 1] = (char)(high << 4 | low);
 		i += 2;
 	}
-	*ret = (struct str){ room, n };
+	a->token = (struct str){ a->room, n };
 	return true;
 }
 
-/* Who sent it?  false: the request was answered. */
 static bool
-admit(struct webhook *w, struct http_request *req, struct str rest, struct str token)
+find_handshake(struct asking *a, struct handshake_answer *ret)
 {
-	static const struct http_header challenge[2][2] = {
-		{ { STR("WWW-Authenticate"), STR("Bearer") }, { STR_NONE, STR_NONE } },
-		{ { STR("WWW-Authenticate"), STR("Basic realm=\"touchlog\"") },
-		    { STR_NONE, STR_NONE } },
-	};
-	const struct source *s = channel_source(w->ch);
-	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
-	struct signature_request sender = { .m = http_request_message(req),
-	    .body = http_request_body(req), .path_token = token, .now_us = clock_now_us() };
-	const struct url_peer peer = { http_request_peer(req), http_request_is_tls(req) };
-	const char *check;
-	struct buf url;
-	bool ok;
+	const struct handshake_question q = { a->m, a->w->verify_tokens, a->trusts_tokens };
 
-	buf_init(&url, URL_MAX_BYTES);
-	if (signature_needs_url(w->signature) &&
-	    request_url(&rules, sender.m, peer, rest, &url))
-		sender.url = buf_str(&url);
-	ok = signature_verify(w->signature, &sender, &check);
-	if (!ok)
-		post_refuse_sender(w->ch, req, check,
-		    w->conf->verify == SIGNATURE_BEARER ? challenge[0] :
-		    w->conf->verify == SIGNATURE_BASIC ? challenge[1] : NULL, sender.url);
-	buf_fini(&url);
-	return ok;
+	return handshakes_find(a->w->conf->handshakes, &q, &a->arena, ret);
+}
+
+static bool
+is_posted(const struct asking *a)
+{
+	return str_eq(a->m->method, STR("POST"));
+}
+
+/* Is there anything at this path? */
+static bool
+judge_path(struct asking *a, struct body_refusal *why)
+{
+	return (read_token(a) && (a->token.p == NULL || a->w->conf->verify == SIGNATURE_TOKEN)) ||
+	    refuse(why, 404, "path", "there is nothing below this source");
+}
+
+/* Can it be events? */
+static bool
+judge_method(const struct asking *a, struct body_refusal *why)
+{
+	if (!is_posted(a))
+		return refuse(why, 405, "method", "events are posted: use POST");
+	return !a->source->paused || refuse(why, 503, "paused", "this source is paused");
+}
+
+/* Who sent it?  false: *ret_check is the check that failed. */
+static bool
+judge_sender(struct asking *a, const char **ret_check)
+{
+	const struct source *s = a->source;
+	const struct url_rules rules = { s->public_url, s->public_url_is_whole, s->proxies };
+	struct signature_request sender = { .m = a->m, .body = http_message_body(a->m),
+	    .path_token = a->token, .now_us = a->now_us };
+
+	if (signature_needs_url(a->w->signature) &&
+	    request_url(&rules, a->m, a->peer, a->rest, &a->url))
+		sender.url = buf_str(&a->url);
+	return signature_verify(a->w->signature, &sender, ret_check);
+}
+
+/* The URL that was verified, or none. */
+static struct str
+verified_url(const struct asking *a)
+{
+	return a->url.n > 0 ? buf_str(&a->url) : STR_NONE;
+}
+
+/* ---- answering ---- */
+
+static void
+refuse_sender(const struct asking *a, struct channel *ch, struct http_request *req,
+    const char *check)
+{
+	const char *challenge = signature_challenge(a->w->signature);
+	const struct http_header headers[] = {
+		{ STR("WWW-Authenticate"), str_of(challenge) }, { STR_NONE, STR_NONE },
+	};
+
+	post_refuse_sender(ch, req, check, challenge != NULL ? headers : NULL, verified_url(a));
+}
+
+/* Of one who is not known, or not yet. */
+static void
+answer_stranger(const struct asking *a, struct channel *ch, struct http_request *req,
+    const char *check)
+{
+	if (check == sns_certificate_unknown)
+		sns_door_wait(a->w->sns, req, a->rest);
+	else
+		refuse_sender(a, ch, req, check);
+}
+
+static void
+answer(struct asking *a, struct channel *ch, struct http_request *req)
+{
+	struct handshake_answer said;
+	struct body_refusal why;
+	const char *check;
+
+	if (!judge_path(a, &why))
+		post_refuse(ch, req, why.status, why.check, NULL, str_of(why.detail));
+	else if (!is_posted(a) && find_handshake(a, &said))
+		handshake_reply(ch, req, &said);
+	else if (!judge_method(a, &why))
+		post_refuse(ch, req, why.status, why.check, NULL, str_of(why.detail));
+	else if (!judge_sender(a, &check))
+		answer_stranger(a, ch, req, check);
+	else if (find_handshake(a, &said))
+		handshake_reply(ch, req, &said);
+	else if (a->w->sns == NULL || !sns_door_takes(a->w->sns, req))
+		events_take(ch, a->w->conf->mapping, req);
 }
 
 static void
 webhook_request(struct channel *ch, struct http_request *req, struct str rest)
 {
-	struct webhook *w = channel_priv(ch);
-	bool is_post = str_eq(http_request_message(req)->method, STR("POST"));
 	char room[TOKEN_MAX_BYTES];
-	struct str token;
+	struct asking a;
 
-	if (!path_token(rest, room, sizeof(room), &token) ||
-	    (token.p != NULL && w->conf->verify != SIGNATURE_TOKEN))
-		post_refuse(ch, req, 404, "path", NULL, STR("there is nothing below this source"));
-	else if (!is_post && handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
-		return;
-	else if (!is_post)
-		post_refuse(ch, req, 405, "method", NULL, STR("events are posted: use POST"));
-	else if (channel_source(ch)->paused)
-		post_refuse(ch, req, 503, "paused", NULL, STR("this source is paused"));
-	else if (admit(w, req, rest, token) &&
-	    !handshakes_answer(w->conf->handshakes, ch, req, w->verify_tokens))
-		events_take(ch, w->conf->mapping, req);
+	asking_init(&a, channel_priv(ch), channel_source(ch), http_request_message(req), rest, room);
+	a.peer = (struct url_peer){ http_request_peer(req), http_request_is_tls(req) };
+	answer(&a, ch, req);
+	asking_fini(&a);
 }
 
 /* Who is in debt is told before its body comes; who it is, is not known yet, so nothing is
@@ -309,6 +445,103 @@ webhook_head(struct channel *ch, const struct http_message *m, struct str rest,
 	return false;
 }
 
+/* ---- the life of an instance ---- */
+
+static bool
+webhook_new(struct channel *ch, struct err *err)
+{
+	struct webhook *w = webhook_open(channel_conf(ch), err);
+	struct sns_door_conf door = { .ch = ch, .again = webhook_request };
+
+	channel_set_priv(ch, w);
+	if (w == NULL || signature_sns(w->signature) == NULL)
+		return w != NULL;
+	door.sns = signature_sns(w->signature);
+	door.ca_file = w->conf->ca_file.p;
+	w->sns = sns_door_new(&door, err);
+	return w->sns != NULL;
+}
+
+static void
+webhook_free(struct channel *ch)
+{
+	webhook_close(channel_priv(ch));
+}
+
+/* ---- trying ---- */
+
+static bool
+has_proof(const struct asking *a)
+{
+	for (size_t i = 0; i < a->m->nheaders; i++)
+		if (signature_reads(a->w->signature, a->m->headers[i].name))
+			return true;
+	return a->token.p != NULL;
+}
+
+static void
+tell_sender(struct asking *a, const struct trial *t)
+{
+	struct trial_sender s = { .is_checked = t->checks_sender && is_posted(a),
+	    .has_proof = has_proof(a) };
+	const char *check;
+
+	if (s.is_checked && !judge_sender(a, &check))
+		s.check = check;
+	s.url = verified_url(a);
+	t->ops->sender(t->arg, &s);
+}
+
+/* Of Amazon SNS: a message about the subscription itself. */
+static bool
+finds_subscription(struct asking *a, struct handshake_answer *ret)
+{
+	const struct sns *sns = signature_sns(a->w->signature);
+
+	return sns != NULL && is_posted(a) &&
+	    sns_door_tells(sns, http_message_body(a->m), &a->arena, ret);
+}
+
+/* What a sender that is not known says is told all the same: mostly an old signature is
+ * tried. */
+static void
+tell(struct asking *a, const struct trial *t)
+{
+	struct handshake_answer said;
+	struct body_refusal why;
+
+	if (!judge_path(a, &why)) {
+		t->ops->refused(t->arg, &why);
+		return;
+	}
+	tell_sender(a, t);
+	if (find_handshake(a, &said) || finds_subscription(a, &said))
+		t->ops->handshake(t->arg, &said);
+	else if (!judge_method(a, &why) || !events_read(a->source, a->w->conf->mapping, a->m, t->id,
+	    &t->ops->events, t->arg, &why))
+		t->ops->refused(t->arg, &why);
+}
+
+static bool
+webhook_try(const struct trial *t, struct err *err)
+{
+	struct webhook *w = webhook_open(t->conf, err);
+	char room[TOKEN_MAX_BYTES];
+	struct asking a;
+
+	if (w == NULL)
+		return false;
+	asking_init(&a, w, t->source, t->m, t->rest, room);
+	a.now_us = t->now_us;
+	a.trusts_tokens = !t->checks_sender;
+	tell(&a, t);
+	asking_fini(&a);
+	webhook_close(w);
+	return true;
+}
+
+/* ---- what was parked ---- */
+
 static bool
 webhook_replay(struct channel *ch, const struct parking *p, struct receipt *r, struct err *err)
 {
@@ -328,4 +561,5 @@ const struct channel_ops channel_webhook = {
 	.head		= webhook_head,
 	.request	= webhook_request,
 	.replay		= webhook_replay,
+	.try		= webhook_try,
 };

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/bytes8.h"
+
 enum { FIRST_BYTES = 256 };
 
 void
@@ -54,7 +56,7 @@ buf_space(struct buf *b, size_t n)
 	char *at;
 
 	if (b->is_over || !size_add(b->n, n, &want) ||
-	    (want > b->room && !make_room(b, want))) {
+	    ((want > b->room || b->p == NULL) && !make_room(b, want))) {
 		b->is_over = true;
 		return NULL;
 	}
@@ -92,27 +94,48 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
+/* What cannot stand in a JSON string as it is; 'u': by its number. */
+static const char escapes[256] = {
+	[0] = 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
+	'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
+	['"'] = '"', ['\\'] = '\\',
+};
+
+/* Bytes at the front of s that stand for themselves. */
+static size_t
+plain_json(struct str s)
+{
+	size_t n = 0;
+	uint64_t w;
+
+	for (; s.n - n >= 8; n += 8) {
+		memcpy(&w, s.p + n, 8);
+		if (bytes8_has_escape(w))
+			break;
+	}
+	while (n < s.n && escapes[(unsigned char)s.p[n]] == '\0')
+		n++;
+	return n;
+}
+
 void
 buf_json(struct buf *b, struct str s)
 {
-	size_t from = 0;
-
 	buf_add(b, "\"", 1);
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
+	for (;;) {
+		size_t n = plain_json(s);
+		char escape[2] = "\\";
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		buf_add(b, s.p + from, i - from);
-		from = i + 1;
-		if (c == '"' || c == '\\')
-			buf_printf(b, "\\%c", c);
-		else if (c == '\n')
-			buf_add(b, "\\n", 2);
+		buf_add(b, s.p, n);
+		if (n == s.n)
+			break;
+		escape[1] = escapes[(unsigned char)s.p[n]];
+		if (escape[1] == 'u')
+			buf_printf(b, "\\u%04x", (unsigned char)s.p[n]);
 		else
-			buf_printf(b, "\\u%04x", c);
+			buf_add(b, escape, 2);
+		s = str_skip(s, n + 1);
 	}
-	buf_add(b, s.p + from, s.n - from);
 	buf_add(b, "\"", 1);
 }
 

@@ -28,7 +28,7 @@ void	buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 void	buf_json(struct buf *b, struct str s);
 /* Adds s so that troff prints it as it stands, also at the head of a line. */
 void	buf_man(struct buf *b, struct str s);
-/* n bytes to be filled in by the caller, or NULL. */
+/* n bytes to be filled in by the caller; NULL: it is over, also where n is 0. */
 void	*buf_space(struct buf *b, size_t n);
 
 static inline bool

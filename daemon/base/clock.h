@@ -8,7 +8,8 @@
 int64_t	clock_now_us(void);
 /* Microseconds of a clock that is never set; for measuring. */
 int64_t	clock_mono_us(void);
-/* For tests: both clocks stand at this until it is called with a negative value. */
+/* For tests, and to try what was captured before: both clocks stand at this until it is
+ * called with a negative value. */
 void	clock_set_us(int64_t at_us);
 
 #endif

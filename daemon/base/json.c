@@ -3,7 +3,9 @@
  *
  * json-c is lenient and forgetful where we may not be: it takes raw control characters,
  * NaN and "1.", makes U+FFFD of lone surrogates and one number of all integers beyond
- * 64 bits.  json_scan.c has looked for all of that before json-c sees a byte. */
+ * 64 bits.  json_scan.c has looked for all of that before anything is made of it, and
+ * json_build.c makes json-c's objects of it.  json-c's own parser is only asked what is
+ * wrong where that finds no sense in it. */
 #include "base/json.h"
 
 #include <limits.h>
@@ -15,8 +17,7 @@
 
 enum { KEPT_MAX_BYTES = 1 << 20 };
 
-/* Kept: making one costs as much as parsing a small document.  The loop's thread alone
- * parses. */
+/* Kept for the next document that is wrong.  The loop's thread alone parses. */
 static struct json_tokener *tokener;
 
 static struct json_tokener *
@@ -92,11 +93,14 @@ static bool
 parse_bytes(struct str doc, struct str original, struct json_scan *scan,
     struct json_object **ret, struct err *err)
 {
-	struct json_tokener *t = ready_tokener();
 	enum json_tokener_error error;
+	struct json_tokener *t;
 	struct json_object *o;
 	size_t at;
 
+	if (json_build(doc, ret))
+		return true;
+	t = ready_tokener();
 	if (t == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	error = tokenise(t, doc, ret, &at);

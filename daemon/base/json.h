@@ -8,6 +8,7 @@
 #include <json-c/json_object.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/checked.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -48,6 +49,17 @@ TL_MUST bool json_parse(struct str doc, size_t max_depth, struct json_object **r
  * too deep is DEEP. */
 TL_MUST bool json_parse_scanned(struct str doc, struct json_scan *scan, size_t max_depth,
     struct json_object **ret, struct err *err);
+
+/* ---- writing ---- */
+
+/* Asked of each list, object and text that has user data.  true: it was written. */
+struct json_writer {
+	bool	(*write)(void *arg, struct json_object *o, struct buf *out);
+	void	*arg;
+};
+
+/* Adds o as JSON without white space; numbers as they were read.  w NULL: all as it is. */
+void	json_write(struct buf *out, struct json_object *o, const struct json_writer *w);
 
 /* ---- the items of an array, as the bytes that were sent ---- */
 struct json_items {

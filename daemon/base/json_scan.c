@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/bytes8.h"
 #include "base/json_internal.h"
 
 enum { EXPONENT_MAX = 308 };
@@ -21,26 +22,6 @@ struct scanner {
 	const unsigned char	*copied;	/* up to here doc is in `quoted` */
 };
 
-#define ONES	UINT64_C(0x0101010101010101)
-#define HIGHS	UINT64_C(0x8080808080808080)
-
-/* High bits set in some byte at or below the first zero byte of w, if there is one. */
-static inline uint64_t
-zero_bytes(uint64_t w)
-{
-	return (w - ONES) & ~w & HIGHS;
-}
-
-/* Not plain: a quote, a backslash, a control character, or not ASCII. */
-static inline bool
-has_odd_byte(uint64_t w)
-{
-	uint64_t control = (w - ONES * 0x20) & ~w & HIGHS;
-
-	return ((w & HIGHS) | control | zero_bytes(w ^ (ONES * '"')) |
-	    zero_bytes(w ^ (ONES * '\\'))) != 0;
-}
-
 static inline bool
 is_plain(unsigned char c)
 {
@@ -54,7 +35,7 @@ skip_plain(const unsigned char *p, const unsigned char *end)
 
 	while (end - p >= 8) {
 		memcpy(&w, p, 8);
-		if (has_odd_byte(w))
+		if ((w & BYTES8_HIGHS) != 0 || bytes8_has_escape(w))
 			break;
 		p += 8;
 	}

@@ -125,6 +125,9 @@ static const struct family families[METRIC_NIDS] = {
 	    "Connections that were closed in the TLS handshake." },
 	[METRIC_TLS_EXPIRY] = { "touchlog_tls_certificate_expiry_seconds", GAUGE, { "listener" },
 	    NULL, "When the certificate in use expires, in seconds since 1970." },
+	[METRIC_FETCHES] = { "touchlog_fetches_total", COUNTER, { "source", "result" }, NULL,
+	    "What was fetched of a sender, and what could not be: certificate, "
+	    "certificate_failed, confirmation (of a subscription), confirmation_failed." },
 	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
 	    "1 while events can be acknowledged." },
 };

@@ -53,6 +53,7 @@ enum metric_id {
 	METRIC_TLS_HANDSHAKES,		/* listener */
 	METRIC_TLS_FAILURES,		/* listener, reason */
 	METRIC_TLS_EXPIRY,		/* listener */
+	METRIC_FETCHES,			/* source, result */
 	METRIC_READY,
 	METRIC_NIDS
 };

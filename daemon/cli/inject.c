@@ -5,11 +5,8 @@
  * What the daemon verifies by is what is signed by here: the preset's `verify` names a
  * row of the schemes' table, whose other side this is.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -19,7 +16,9 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/http_call.h"
+#include "cli/input.h"
 #include "cli/options.h"
+#include "cli/preset.h"
 #include "cli/terminal.h"
 #include "io/signature.h"
 
@@ -27,7 +26,6 @@ enum {
 	BODY_MAX_BYTES	  = 256 * 1024 * 1024,
 	REQUEST_MAX_BYTES = BODY_MAX_BYTES + 1024 * 1024,
 	SIGNED_MAX_BYTES  = 64 * 1024,
-	BLOCK_BYTES	  = 64 * 1024,
 	TIMEOUT_MS	  = 30000,
 	NAME_BYTES	  = 256,
 };
@@ -49,7 +47,7 @@ static const struct option_row options[] = {
 	{ "header", 'H', OPTION_TEXTS, offsetof(struct inject_options, headers), "LINE",
 	    .help = "one more header (Name: value); as often as wanted" },
 	{ "content-type", '\0', OPTION_TEXT, offsetof(struct inject_options, type), "TYPE",
-	    .help = "else JSON or an urlencoded form, by how FILE begins" },
+	    .help = "else what FILE looks like: JSON, lines of it, a form" },
 	{ "preset-dir", '\0', OPTION_TEXT, offsetof(struct inject_options, preset_dir), "DIR",
 	    .def = TOUCHLOG_PRESETDIR, .help = "where NAME.yaml is" },
 	{ 0 },
@@ -81,23 +79,6 @@ injection_fini(struct injection *in)
 }
 
 /* ---- the preset ---- */
-
-static enum exit_code
-load_preset(struct injection *in, const char *name)
-{
-	char path[4096];
-	int n = snprintf(path, sizeof(path), "%s/%s.yaml", in->o->preset_dir, name);
-
-	if (strchr(name, '/') != NULL || (size_t)n >= sizeof(path) || access(path, F_OK) != 0)
-		return cli_fail(CLI_NOT_FOUND, "there is no preset %s in %s", name,
-		    in->o->preset_dir);
-	in->preset = conf_load_tree(path);
-	if (in->preset == NULL)
-		return cli_fail(CLI_FAILED, "out of memory");
-	for (size_t i = 0; i < conf_errors(in->preset); i++)
-		cli_note("%s", conf_error_text(in->preset, i));
-	return conf_errors(in->preset) > 0 ? CLI_CONFIG : CLI_OK;
-}
 
 /* -1: it is none of them. */
 static int
@@ -143,7 +124,7 @@ make_signature(struct injection *in, struct str secret)
 static enum exit_code
 prepare_signature(struct injection *in, const char *name)
 {
-	enum exit_code code = load_preset(in, name);
+	enum exit_code code = preset_load(in->o->preset_dir, name, &in->preset);
 	struct str secret = STR_NONE;
 	const char *why;
 
@@ -157,43 +138,14 @@ prepare_signature(struct injection *in, const char *name)
 
 /* ---- the file ---- */
 
-static bool
-read_all(int fd, struct buf *out)
-{
-	for (;;) {
-		char *at = buf_space(out, BLOCK_BYTES);
-		ssize_t n;
-
-		if (at == NULL) {
-			errno = EFBIG;
-			return false;
-		}
-		do
-			n = read(fd, at, BLOCK_BYTES);
-		while (n < 0 && errno == EINTR);
-		out->n -= BLOCK_BYTES - (n > 0 ? (size_t)n : 0);
-		if (n <= 0)
-			return n == 0;
-	}
-}
-
 static enum exit_code
 read_body(struct injection *in, const char *path)
 {
-	bool is_stdin = path == NULL || strcmp(path, "-") == 0;
-	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	bool ok = fd >= 0 && read_all(fd, &in->body);
-	struct str text;
+	enum exit_code code = input_read(path, &in->body);
 
-	if (!ok)
-		(void)cli_fail(CLI_FAILED, "%s: %s", is_stdin ? "stdin" : path, strerror(errno));
-	if (fd >= 0 && !is_stdin)
-		(void)close(fd);
-	text = str_trim(buf_str(&in->body));
 	in->type = in->o->type != NULL ? str_of(in->o->type) :
-	    text.n == 0 || text.p[0] == '{' || text.p[0] == '[' ? STR("application/json") :
-	    STR("application/x-www-form-urlencoded");
-	return ok ? CLI_OK : CLI_FAILED;
+	    input_type(path, buf_str(&in->body), &in->arena);
+	return code;
 }
 
 /* ---- the request ---- */
@@ -291,7 +243,7 @@ put_headers(const struct injection *in, struct buf *out)
 	for (size_t i = 0; i < in->o->headers.n; i++) {
 		const char *line = in->o->headers.v[i];
 
-		if (strchr(line, ':') == NULL || strpbrk(line, "\r\n") != NULL)
+		if (!input_is_header(line))
 			return false;
 		buf_printf(out, "%s\r\n", line);
 	}

@@ -10,7 +10,7 @@
 #include "cli/command.h"
 #include "model/when.h"
 
-enum { MAX_OPTIONS = 12, FIRST_VALUE = 256, HELP_COLUMN = 22 };
+enum { MAX_OPTIONS = 16, FIRST_VALUE = 256, HELP_COLUMN = 22 };
 
 /* What every verb takes. */
 static const struct option_row common[] = {

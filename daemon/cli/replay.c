@@ -43,7 +43,7 @@ start(struct replay *r, struct config *take_config, struct err *err)
 	r->intake = intake_new(r->loop, &conf, err);
 	if (r->intake == NULL)
 		return false;
-	r->host = channel_host_new(r->intake, err);
+	r->host = channel_host_new(r->intake, loop_base(r->loop), err);
 	return r->host != NULL && channel_host_use(r->host, take_config, err);
 }
 

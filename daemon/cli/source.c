@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* touchlog source: what the running daemon remembers of its sources since its start. */
+/* touchlog source: what the running daemon remembers of its sources since its start, and
+ * what they would make of a payload. */
 #include <stdio.h>
 
 #include "base/conf.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/ops_client.h"
+#include "cli/source_try.h"
+#include "cli/sources.h"
 #include "cli/table.h"
 #include "edge/config.h"
 
@@ -168,26 +171,14 @@ print_refusals(struct json_object *source)
 	table_free(t);
 }
 
-static const char *
-source_name(void *arg, size_t i)
-{
-	const struct config *c = arg;
-
-	return i < c->sources.n ? c->sources.v[i].name.p : NULL;
-}
-
 static enum exit_code
-say_unknown(struct config *c, const char *name)
+say_unknown(const struct config *c, const char *name)
 {
-	const char *nearest = conf_nearest(str_of(name), source_name, c);
-
 	for (size_t i = 0; i < c->sources.n; i++)
 		if (str_eq(c->sources.v[i].name, str_of(name)))
 			return cli_fail(CLI_NOT_FOUND, "the daemon does not know the source %s: it "
 			    "has not loaded this configuration", name);
-	if (nearest != NULL)
-		return cli_fail(CLI_NOT_FOUND, "there is no source %s; did you mean %s?", name, nearest);
-	return cli_fail(CLI_NOT_FOUND, "there is no source %s", name);
+	return sources_unknown(c, name);
 }
 
 static enum exit_code
@@ -247,6 +238,14 @@ static const struct verb verbs[] = {
 	{ "show", "NAME", 1, 1, .summary = "Show one source and its last 20 refusals",
 	    .help = "A refusal: when, which check failed, bytes of the body, the request's id.",
 	    .run = show },
+	{ "try", "NAME|--preset NAME [FILE]", 0, 2, source_try_options,
+	    sizeof(struct source_try_options),
+	    .summary = "Show what a payload would become, field by field, and log nothing",
+	    .help = "FILE, or stdin, is a body, or a whole request as it was captured.  Neither the\n"
+	    "daemon nor the database is asked.  The exit code is 0 when every event would be\n"
+	    "logged or ignored, 1 when one would be parked, rejected or refused.\n"
+	    "The sender is checked with --verify, or where a header is given that proves who it is.",
+	    .run = source_try },
 	{ 0 },
 };
 

@@ -45,3 +45,21 @@ sources_names(const struct config *c, const char *name, struct buf *out)
 		db_array_item(out, s->was.v[i], false);
 	buf_add(out, "}", 2);		/* with its NUL */
 }
+
+static const char *
+name_at(void *arg, size_t i)
+{
+	const struct config *const *c = arg;
+
+	return i < (*c)->sources.n ? (*c)->sources.v[i].name.p : NULL;
+}
+
+enum exit_code
+sources_unknown(const struct config *c, const char *name)
+{
+	const char *nearest = conf_nearest(str_of(name), name_at, &c);
+
+	if (nearest != NULL)
+		return cli_fail(CLI_NOT_FOUND, "there is no source %s; did you mean %s?", name, nearest);
+	return cli_fail(CLI_NOT_FOUND, "there is no source %s", name);
+}

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "cli/command.h"
 
 struct config;
 struct source;
@@ -13,5 +14,7 @@ const struct source *sources_find(const struct config *c, struct str name);
 /* All names it ever had, as a literal of PostgreSQL's text[], NUL-terminated; of a source
  * that is not configured, its name alone. */
 void	sources_names(const struct config *c, const char *name, struct buf *out);
+/* Says that there is none of that name, and which is near: CLI_NOT_FOUND. */
+enum exit_code sources_unknown(const struct config *c, const char *name);
 
 #endif

@@ -338,7 +338,7 @@ find_key(struct tracing *t, struct str name, struct str external_id, char ret[UU
 	const struct source *s = sources_find(t->cli->config, name);
 	const struct source unknown = { .name = name, .key_name = name, .dedupe = DEDUPE_AUTO };
 	const struct dedupe_facts facts = { .external_id = external_id };
-	bool has_none;
+	enum dedupe_basis basis;
 
 	if (s == NULL)
 		cli_note("the source %.*s is not in the configuration", STR_ARG(name));
@@ -346,7 +346,7 @@ find_key(struct tracing *t, struct str name, struct str external_id, char ret[UU
 		return cli_fail(CLI_FAILED, "the source %.*s does not know its events by external_id "
 		    "(dedupe: %s): trace the request's id", STR_ARG(name),
 		    s->dedupe == DEDUPE_BODY ? "body" : "none");
-	uuid_text(dedupe_key(s != NULL ? s : &unknown, &facts, &has_none), ret);
+	uuid_text(dedupe_key(s != NULL ? s : &unknown, &facts, &basis), ret);
 	return CLI_OK;
 }
 

@@ -23,6 +23,7 @@
 #include "edge/request_ring.h"
 #include "flow/intake.h"
 #include "flow/source_queue.h"
+#include "io/http_client.h"
 
 enum { NREFUSALS = 20, LOG_LINES_A_SECOND = 10 };
 
@@ -67,6 +68,8 @@ struct channel {
 
 struct channel_host {
 	struct intake		*intake;	/* the caller's */
+	struct event_base	*base;		/* the caller's */
+	struct http_client	*client;	/* ours; NULL until a channel wants it */
 	struct generation	*generation;	/* the running one */
 	TAILQ_HEAD(channels, channel) channels;
 	TAILQ_HEAD(, source_record) records;
@@ -213,12 +216,13 @@ forget_removed(const struct channels *old, const struct channels *fresh)
 /* ---- the host ---- */
 
 struct channel_host *
-channel_host_new(struct intake *intake, struct err *err)
+channel_host_new(struct intake *intake, struct event_base *base, struct err *err)
 {
 	struct channel_host *h = calloc(1, sizeof(*h));
 
 	if (h != NULL) {
 		h->intake = intake;
+		h->base = base;
 		TAILQ_INIT(&h->channels);
 		TAILQ_INIT(&h->records);
 		h->ring = request_ring_new();
@@ -271,6 +275,8 @@ channel_host_free(struct channel_host *h)
 
 	if (h == NULL)
 		return;
+	/* Whoever waits for an answer from outside holds his channel. */
+	http_client_free(h->client);
 	retire_all(&h->channels);
 	retire_generation(h->generation);
 	while ((r = TAILQ_FIRST(&h->records)) != NULL) {
@@ -413,6 +419,20 @@ const void *
 channel_conf(const struct channel *ch)
 {
 	return ch->conf;
+}
+
+struct http_client *
+channel_http(struct channel *ch)
+{
+	struct channel_host *h = ch->host;
+	struct err err;
+
+	if (h->client != NULL)
+		return h->client;
+	h->client = http_client_new(h->base, &err);
+	if (h->client == NULL)
+		log_error("http_client_failed", F_ERR(&err));
+	return h->client;
 }
 
 bool

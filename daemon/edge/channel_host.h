@@ -12,12 +12,14 @@ struct channel;
 struct channel_host;
 struct channel_ops;
 struct config;
+struct event_base;
 struct intake;
 
 /* Owns the channels: makes them from a configuration, swaps them whole at a reload,
- * keeps what /metrics and /status tell of each source.  intake is borrowed and has to
- * outlive the host. */
-TL_MUST struct channel_host *channel_host_new(struct intake *intake, struct err *err);
+ * keeps what /metrics and /status tell of each source.  intake and base are borrowed and
+ * have to outlive the host. */
+TL_MUST struct channel_host *channel_host_new(struct intake *intake, struct event_base *base,
+	    struct err *err);
 void	channel_host_free(struct channel_host *h);	/* accepts NULL */
 
 /* true: the host owns the config, the channels of the one before are retired (requests

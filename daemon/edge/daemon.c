@@ -247,7 +247,7 @@ stop_keeper(struct daemon *d)
 static bool
 start_host(struct daemon *d, struct err *err)
 {
-	d->host = channel_host_new(d->intake, err);
+	d->host = channel_host_new(d->intake, loop_base(d->loop), err);
 	if (d->host == NULL || !channel_host_use(d->host, d->config, err))
 		return false;
 	d->config = NULL;	/* the host's now */

@@ -38,25 +38,33 @@ struct service {
 	char		 status[STATUS_BYTES];		/* what was told last */
 };
 
+/* One line of how it is. */
 static void
-tell_status(struct service *s)
+describe(const struct service *s, char text[STATUS_BYTES])
 {
-	char text[STATUS_BYTES];
 	struct intake_health h;
 
 	intake_health(s->intake, &h);
 	if (s->is_stopping)
-		(void)snprintf(text, sizeof(text), "Stopping: answering what was begun");
-	else if (h.is_ready && h.database_why != NULL)
-		(void)snprintf(text, sizeof(text), "Spooling: %s", h.database_why);
-	else if (h.is_ready)
-		(void)snprintf(text, sizeof(text), "Logging%s%s", s->reload[0] != '\0' ?
-		    ", by the old configuration; the new one was refused: " : "", s->reload);
-	else
-		(void)snprintf(text, sizeof(text), "Senders are told to keep their events: %s",
+		(void)snprintf(text, STATUS_BYTES, "Stopping: answering what was begun");
+	else if (!h.is_ready)
+		(void)snprintf(text, STATUS_BYTES, "Senders are told to keep their events: %s",
 		    h.database_why != NULL ? h.database_why : "not connected");
+	else if (h.database_why != NULL)
+		(void)snprintf(text, STATUS_BYTES, "Spooling: %s", h.database_why);
+	else
+		(void)snprintf(text, STATUS_BYTES, "Logging%s%s", s->reload[0] != '\0' ?
+		    ", by the old configuration; the new one was refused: " : "", s->reload);
 	/* The message has a line for each thing told. */
 	text[strcspn(text, "\n")] = '\0';
+}
+
+static void
+tell_status(struct service *s)
+{
+	char text[STATUS_BYTES];
+
+	describe(s, text);
 	if (strcmp(text, s->status) == 0)
 		return;
 	memcpy(s->status, text, sizeof(text));

@@ -142,6 +142,12 @@ keep_head(struct http_parse *p, const char *bytes, size_t n)
 	return true;
 }
 
+struct str
+http_message_body(const struct http_message *m)
+{
+	return (struct str){ m->body != NULL ? m->body : "", m->body_len };
+}
+
 size_t
 http_message_count(const struct http_message *m, struct str name, struct str *ret_first)
 {

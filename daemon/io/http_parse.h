@@ -99,6 +99,8 @@ bool	http_parse_take_continue(struct http_parse *p);
 void	http_parse_take(struct http_parse *p, struct http_message *ret_msg);
 /* Frees what a message owns; accepts a zeroed one. */
 void	http_message_fini(struct http_message *m);
+/* Never .p NULL. */
+struct str http_message_body(const struct http_message *m);
 /* First header of that name, compared without case; .p is NULL when absent. */
 struct str http_message_header(const struct http_message *m, struct str name);
 /* How often that header is there; *ret_first is the first, .p NULL without one. */

@@ -19,7 +19,7 @@ http_request_header(const struct http_request *req, struct str name)
 struct str
 http_request_body(const struct http_request *req)
 {
-	return (struct str){ req->msg.body != NULL ? req->msg.body : "", req->msg.body_len };
+	return http_message_body(&req->msg);
 }
 
 struct uuid

@@ -26,6 +26,9 @@ check_given(const struct signature_conf *conf, const struct scheme *scheme, stru
 		{ GIVEN_USER, "user", conf->user.n > 0 },
 		{ GIVEN_SECRET, "secret", conf->nsecrets > 0 },
 		{ GIVEN_WINDOW, "window", conf->window_ms != 0 },
+		{ GIVEN_TOPIC, "topic", conf->ntopics > 0 },
+		{ GIVEN_HOSTS, "certificate_hosts", conf->nhosts > 0 },
+		{ GIVEN_CA, "ca_file", conf->ca_file.n > 0 },
 	};
 	const char *verify = signature_schemes[conf->scheme];
 
@@ -33,7 +36,8 @@ check_given(const struct signature_conf *conf, const struct scheme *scheme, stru
 		if (settings[i].is_given && (scheme->takes & settings[i].bit) == 0)
 			return err_set(err, ERR_CONFIG, "verify: %s has no use for %s", verify,
 			    settings[i].name);
-		if (!settings[i].is_given && (scheme->needs & settings[i].bit) != 0)
+		if (!settings[i].is_given && (scheme->needs & settings[i].bit) != 0 &&
+		    !(conf->signs && settings[i].bit == GIVEN_TOPIC))
 			return err_set(err, ERR_CONFIG, "verify: %s needs %s", verify,
 			    settings[i].name);
 	}
@@ -116,6 +120,18 @@ add_keys(struct signature *s, const struct signature_conf *conf, struct err *err
 	    keep(s, conf->secrets[0], &s->secret, err));
 }
 
+static bool
+add_sns(struct signature *s, const struct signature_conf *conf, struct err *err)
+{
+	const struct sns_conf sns = { conf->topics, conf->ntopics, conf->hosts, conf->nhosts,
+	    s->window_us };
+
+	if (conf->scheme != SIGNATURE_AMAZON_SNS)
+		return true;
+	s->sns = sns_new(&sns, err);
+	return s->sns != NULL;
+}
+
 struct signature *
 signature_new(const struct signature_conf *conf, struct err *err)
 {
@@ -131,7 +147,7 @@ signature_new(const struct signature_conf *conf, struct err *err)
 	}
 	s->scheme = scheme;
 	s->window_us = (conf->window_ms > 0 ? conf->window_ms : scheme->window_ms) * 1000;
-	if (add_forms(s, conf, err) && add_keys(s, conf, err))
+	if (add_forms(s, conf, err) && add_keys(s, conf, err) && add_sns(s, conf, err))
 		return s;
 	signature_free(s);
 	return NULL;
@@ -145,6 +161,7 @@ signature_free(struct signature *s)
 	for (size_t i = 0; i < s->nkeys; i++)
 		key_fini(&s->keys[i]);
 	used_tokens_free(s->used);
+	sns_free(s->sns);
 	arena_fini(&s->arena);
 	free(s);
 }
@@ -176,15 +193,34 @@ signature_verify(struct signature *s, const struct signature_request *r, const c
 }
 
 bool
-signature_needs_body(const struct signature *s)
-{
-	return s->scheme->verify == verify_signed;
-}
-
-bool
 signature_needs_url(const struct signature *s)
 {
 	return s->needs_url;
+}
+
+bool
+signature_reads(const struct signature *s, struct str header)
+{
+	if (s->scheme->challenge != NULL && str_eq_nocase(header, STR("Authorization")))
+		return true;
+	if (s->header.n > 0 && str_eq_nocase(header, s->header))
+		return true;
+	for (size_t i = 0; i < s->nforms; i++) {
+		const struct form *f = &s->forms[i];
+		const struct str names[] = { f->header, f->only_header, f->timestamp_header,
+		    f->id_header };
+
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+			if (names[k].n > 0 && str_eq_nocase(header, names[k]))
+				return true;
+	}
+	return false;
+}
+
+struct sns *
+signature_sns(struct signature *s)
+{
+	return s->sns;
 }
 
 const char *

@@ -13,6 +13,7 @@
 #include "io/http_parse.h"
 
 struct signature;
+struct sns;
 
 /* Everybody's own, then the ways of named tools: rows of signature_schemes.c. */
 enum signature_scheme {
@@ -36,6 +37,7 @@ enum signature_scheme {
 	SIGNATURE_META,
 	SIGNATURE_SHOPIFY,
 	SIGNATURE_MANDRILL,
+	SIGNATURE_AMAZON_SNS,
 	SIGNATURE_NSCHEMES
 };
 
@@ -54,6 +56,11 @@ struct signature_conf {
 	struct str		 timestamp_header;	/* hmac-*; or unset */
 	int64_t			 window_ms;	/* either way; 0: the scheme's own */
 	struct str		 user;		/* basic */
+	const struct str	*topics;	/* amazon-sns: whose messages these are */
+	size_t			 ntopics;
+	const struct str	*hosts;		/* amazon-sns: of certificates; or none */
+	size_t			 nhosts;
+	struct str		 ca_file;	/* amazon-sns; or unset */
 	const struct str	*secrets;	/* each of them verifies, the first signs */
 	size_t			 nsecrets;
 	bool			 signs;		/* sendgrid: secrets are private keys */
@@ -79,16 +86,18 @@ struct signature_request {
  * false: *ret_check is the check that failed, a fixed word for logs and metrics:
  * header_missing header_repeated prefix encoding too_many_signatures signature
  * timestamp_missing timestamp_repeated timestamp window id_missing id_repeated
- * token_missing token user form body_unsigned body_hash url_unknown token_used memory. */
+ * token_missing token user form body_unsigned body_hash url_unknown token_used memory,
+ * and those of sns_verify(). */
 TL_MUST bool signature_verify(struct signature *s, const struct signature_request *r,
     const char **ret_check);
 
-/* Whether the body has to be there before anything is known: if not, a request can
- * be refused by its head. */
-bool	signature_needs_body(const struct signature *s);
 /* Whether the URL is signed: without one, nothing verifies. */
 bool	signature_needs_url(const struct signature *s);
-/* "Bearer" or "Basic" for WWW-Authenticate; NULL for the other schemes. */
+/* Whether this header is one of those that tell who sent it. */
+bool	signature_reads(const struct signature *s, struct str header);
+/* What reads and verifies messages of amazon-sns; NULL: another scheme. */
+struct sns *signature_sns(struct signature *s);
+/* What stands in WWW-Authenticate; NULL: the scheme has no such word. */
 const char *signature_challenge(const struct signature *s);
 
 /* What a sender is about to post, borrowed for the call. */

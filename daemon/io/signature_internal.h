@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "io/signature.h"
+#include "io/sns.h"
 #include "io/used_tokens.h"
 
 enum {
@@ -83,7 +84,7 @@ struct attempt;
 struct scheme {
 	const char	*digest;	/* hmac: its name for OpenSSL */
 	size_t		 digest_len;	/* bytes */
-	const char	*challenge;	/* the word in Authorization and WWW-Authenticate */
+	const char	*challenge;	/* in WWW-Authenticate; its first word in Authorization */
 	unsigned	 needs, takes;	/* GIVEN_ bits of the settings */
 	enum secret_form secret;
 	unsigned	 kinds;		/* bit per enum key_kind to be made of each secret */
@@ -104,6 +105,9 @@ enum {
 	GIVEN_USER	= 1 << 3,
 	GIVEN_SECRET	= 1 << 4,
 	GIVEN_WINDOW	= 1 << 5,
+	GIVEN_TOPIC	= 1 << 6,
+	GIVEN_HOSTS	= 1 << 7,
+	GIVEN_CA	= 1 << 8,
 };
 
 extern const struct scheme schemes[SIGNATURE_NSCHEMES];
@@ -121,6 +125,7 @@ struct signature {
 	size_t			 nkeys;
 	struct str		 user, secret;	/* only to sign */
 	struct used_tokens	*used;		/* ours; made for the first token */
+	struct sns		*sns;		/* ours; of amazon-sns */
 	bool			 needs_url;
 };
 
@@ -187,10 +192,11 @@ const char *verify_bearer(struct signature *s, struct attempt *a);
 const char *verify_basic(struct signature *s, struct attempt *a);
 const char *verify_token(struct signature *s, struct attempt *a);
 const char *verify_signed(struct signature *s, struct attempt *a);
+const char *verify_sns(struct signature *s, struct attempt *a);
 
 /* ---- signature_sign.c ---- */
 typedef bool sign_fn(struct signature *, const struct signature_draft *,
     struct signature_signed *, struct err *);
-sign_fn	sign_none, sign_bearer, sign_basic, sign_token, sign_text;
+sign_fn	sign_none, sign_bearer, sign_basic, sign_token, sign_text, sign_sns;
 
 #endif

@@ -29,6 +29,7 @@ const char *const signature_schemes[SIGNATURE_NSCHEMES + 1] = {
 	[SIGNATURE_META]		= "meta",
 	[SIGNATURE_SHOPIFY]		= "shopify",
 	[SIGNATURE_MANDRILL]		= "mandrill",
+	[SIGNATURE_AMAZON_SNS]		= "amazon-sns",
 };
 
 /* ---- how tools sign ---- */
@@ -136,7 +137,7 @@ const struct scheme schemes[SIGNATURE_NSCHEMES] = {
 	    .challenge = "Bearer", .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
 	[SIGNATURE_BASIC] = { .verify = verify_basic, .sign = sign_basic,
-	    .challenge = "Basic", .kinds = 1 << KEY_SUM,
+	    .challenge = "Basic realm=\"touchlog\"", .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_USER | GIVEN_SECRET, .takes = GIVEN_USER | GIVEN_SECRET },
 	[SIGNATURE_TOKEN] = { .verify = verify_token, .sign = sign_token, .kinds = 1 << KEY_SUM,
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET | GIVEN_HEADER },
@@ -176,4 +177,8 @@ const struct scheme schemes[SIGNATURE_NSCHEMES] = {
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
 	[SIGNATURE_MANDRILL] = { FORMS(mandrill), HMAC("SHA1", 20),
 	    .needs = GIVEN_SECRET, .takes = GIVEN_SECRET },
+	/* It repeats for an hour. */
+	[SIGNATURE_AMAZON_SNS] = { .verify = verify_sns, .sign = sign_sns, .needs = GIVEN_TOPIC,
+	    .takes = GIVEN_TOPIC | GIVEN_HOSTS | GIVEN_CA | GIVEN_WINDOW,
+	    .window_ms = 25 * HOUR_MS },
 };

@@ -264,6 +264,16 @@ sign_text(struct signature *s, const struct signature_draft *d, struct signature
 }
 
 bool
+sign_sns(struct signature *s, const struct signature_draft *d, struct signature_signed *out,
+    struct err *err)
+{
+	(void)s;
+	(void)d;
+	(void)out;
+	return err_set(err, ERR_INPUT, "only Amazon SNS can sign so: its certificate is its own");
+}
+
+bool
 signature_sign(struct signature *s, const struct signature_draft *d,
     struct signature_signed *out, struct err *err)
 {

@@ -62,12 +62,12 @@ verify_none(struct signature *s, struct attempt *a)
 static const char *
 find_credentials(const struct signature *s, const struct attempt *a, struct str *ret_rest)
 {
-	struct str value;
+	struct str value, challenge = str_of(s->scheme->challenge);
 	const char *failed = find_one(a, STR("authorization"), &value);
 
 	if (failed != NULL)
 		return failed;
-	if (!str_eq_nocase(str_cut(&value, ' '), str_of(s->scheme->challenge)))
+	if (!str_eq_nocase(str_cut(&value, ' '), str_cut(&challenge, ' ')))
 		return "prefix";
 	*ret_rest = str_trim(value);
 	return NULL;
@@ -347,6 +347,18 @@ take_token(struct signature *s, const struct attempt *a)
 	if (s->used == NULL)
 		return "memory";
 	return used_tokens_take(s->used, a->token, a->r->body) ? NULL : "token_used";
+}
+
+const char *
+verify_sns(struct signature *s, struct attempt *a)
+{
+	struct sns_message m;
+	const char *failed = sns_read(a->r->body, &m);
+
+	if (failed == NULL)
+		failed = sns_verify(s->sns, &m, a->r->now_us);
+	sns_message_fini(&m);
+	return failed;
 }
 
 const char *

@@ -13,13 +13,13 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-enum { KIND_MAX_BYTES = 1024 };
+enum { KIND_MAX_BYTES = 1024, VALUE_MAX_BYTES = 1 << 30 };
 enum where { OF_EVENT = 1, OF_PARTY = 2 };	/* OF_PARTY: also of the event, as its customer */
 
 struct reading {
 	struct draft		*draft;
 	struct draft_party	*party;		/* whom the members belong to */
-	const char		*group;		/* external or social, while its members are read */
+	const char		*group;		/* the member whose members are being read */
 };
 
 struct member {
@@ -41,13 +41,16 @@ scalar(const char *name, struct json_object *v, struct str *ret, struct err *err
 }
 
 static struct str
-as_json(struct json_object *v)
+as_json(struct arena *a, struct json_object *v)
 {
-	size_t n;
-	const char *p = json_object_to_json_string_length(v,
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+	struct buf b;
+	struct str text;
 
-	return (struct str){ p, n };
+	buf_init(&b, VALUE_MAX_BYTES);
+	json_write(&b, v, NULL);
+	text = buf_ok(&b) ? arena_str(a, buf_str(&b)) : STR_NONE;
+	buf_fini(&b);
+	return text;
 }
 
 static bool
@@ -100,29 +103,29 @@ read_column(struct reading *r, const struct member *m, struct json_object *v, st
 static bool
 read_shorthand(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
-	struct str value;
+	struct draft_identity id = { .kind = str_of(m->name), .place = str_of(m->name) };
 
-	return scalar(m->name, v, &value, err) &&
-	    (value.p == NULL || draft_add_identity(r->party, str_of(m->name), value, err));
+	return scalar(m->name, v, &id.value, err) &&
+	    (id.value.p == NULL || draft_add_identity(r->party, &id, err));
 }
 
 static bool
 read_space(struct reading *r, const char *space, struct json_object *v, struct err *err)
 {
-	struct str value, kind;
+	struct draft_identity id = { .place = str_of(r->group) };
 	struct buf b;
 
-	if (!scalar(r->group, v, &value, err))
+	if (!scalar(r->group, v, &id.value, err))
 		return false;
-	if (value.p == NULL)
+	if (id.value.p == NULL)
 		return true;
 	buf_init(&b, KIND_MAX_BYTES);
 	buf_printf(&b, "%s:%s", r->group, space);
-	kind = buf_ok(&b) ? arena_str(r->draft->arena, buf_str(&b)) : STR_NONE;
+	id.kind = buf_ok(&b) ? arena_str(r->draft->arena, buf_str(&b)) : STR_NONE;
 	buf_fini(&b);
-	if (kind.p == NULL)
+	if (id.kind.p == NULL)
 		return err_set(err, ERR_INPUT, "%s: too long a name", r->group);
-	return draft_add_identity(r->party, kind, value, err);
+	return draft_add_identity(r->party, &id, err);
 }
 
 /* external: {"NAMESPACE": "value"}; social: the same by network. */
@@ -137,19 +140,19 @@ static bool
 read_identity(struct reading *r, struct json_object *item, struct err *err)
 {
 	struct json_object *kind, *value;
-	struct str kind_text, value_text;
+	struct draft_identity id = { .place = STR("identities") };
 
 	if (!json_object_is_type(item, json_type_object) ||
 	    !json_object_object_get_ex(item, "kind", &kind) ||
 	    !json_object_object_get_ex(item, "value", &value))
 		return err_set(err, ERR_INPUT,
 		    "identities: each is an object with \"kind\" and \"value\"");
-	if (!scalar("identities", kind, &kind_text, err) ||
-	    !scalar("identities", value, &value_text, err))
+	if (!scalar("identities", kind, &id.kind, err) ||
+	    !scalar("identities", value, &id.value, err))
 		return false;
-	if (kind_text.p == NULL || value_text.p == NULL)
+	if (id.kind.p == NULL || id.value.p == NULL)
 		return true;
-	return draft_add_identity(r->party, kind_text, value_text, err);
+	return draft_add_identity(r->party, &id, err);
 }
 
 static bool
@@ -161,7 +164,8 @@ read_identities(struct reading *r, const struct member *m, struct json_object *v
 static bool
 add_profile_field(struct reading *r, const char *name, struct json_object *v, struct err *err)
 {
-	struct str text, json;
+	struct draft_field field = { .place = str_of(r->group) };
+	struct str text;
 
 	if (json_object_is_type(v, json_type_null))
 		return true;
@@ -169,13 +173,15 @@ add_profile_field(struct reading *r, const char *name, struct json_object *v, st
 		if (strcmp(name, profile_names[i]) == 0 && strcmp(name, "address") != 0 &&
 		    !scalar(name, v, &text, err))
 			return false;
-	json = arena_str(r->draft->arena, as_json(v));
-	return draft_add_field(r->party, arena_str(r->draft->arena, str_of(name)), json, err);
+	field.name = arena_str(r->draft->arena, str_of(name));
+	field.json = as_json(r->draft->arena, v);
+	return draft_add_field(r->party, &field, err);
 }
 
 static bool
 read_customer(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
+	r->group = m->name;
 	return wants_object(m->name, v, err) &&
 	    (each_member(r, v, add_profile_field, err) || err_in(err, "customer"));
 }
@@ -184,6 +190,7 @@ read_customer(struct reading *r, const struct member *m, struct json_object *v, 
 static bool
 read_name(struct reading *r, const struct member *m, struct json_object *v, struct err *err)
 {
+	r->group = m->name;
 	return add_profile_field(r, m->name, v, err);
 }
 
@@ -295,12 +302,13 @@ read_participants(struct reading *r, const struct member *m, struct json_object 
 static bool
 add_attribute(struct reading *r, const char *name, struct json_object *v, struct err *err)
 {
-	struct str json = arena_str(r->draft->arena, as_json(v));
-	struct str copy = arena_str(r->draft->arena, str_of(name));
+	struct draft_field field = { .name = arena_str(r->draft->arena, str_of(name)),
+	    .json = as_json(r->draft->arena, v) };
 
-	if (json.p == NULL || copy.p == NULL)
+	field.place = field.name;
+	if (field.json.p == NULL || field.name.p == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
-	return draft_add_attribute(r->draft, copy, json, err);
+	return draft_add_attribute(r->draft, &field, err);
 }
 
 /* The column itself: its members are attributes. */

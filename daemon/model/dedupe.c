@@ -75,23 +75,26 @@ key_of_request(const struct source *s, const struct dedupe_facts *f)
 }
 
 struct uuid
-dedupe_key(const struct source *s, const struct dedupe_facts *f, bool *ret_none)
+dedupe_key(const struct source *s, const struct dedupe_facts *f, enum dedupe_basis *ret_basis)
 {
 	EVP_MD_CTX *ctx;
 
-	*ret_none = false;
+	*ret_basis = DEDUPE_BY_BYTES;
 	if (s->dedupe == DEDUPE_BODY)
 		return dedupe_body_key(s, f->raw);
 	/* An empty one names nothing: else all that bear it would be one event. */
 	if (s->dedupe == DEDUPE_AUTO && f->external_id.n > 0) {
+		*ret_basis = DEDUPE_BY_EXTERNAL_ID;
 		ctx = hash_start();
 		hash_add(ctx, s->key_name);
 		return hash_end(ctx, f->external_id);
 	}
-	if (s->dedupe == DEDUPE_AUTO && f->idempotency_key.n > 0)
+	if (s->dedupe == DEDUPE_AUTO && f->idempotency_key.n > 0) {
+		*ret_basis = DEDUPE_BY_IDEMPOTENCY_KEY;
 		return key_of_request(s, f);
+	}
 	if (s->dedupe == DEDUPE_AUTO && f->has_own_time)
 		return dedupe_body_key(s, f->raw);
-	*ret_none = true;
+	*ret_basis = DEDUPE_BY_NOTHING;
 	return f->id;
 }

@@ -20,9 +20,16 @@ struct dedupe_facts {
 	struct uuid	 id;
 };
 
-/* First 16 bytes of SHA-256 over source, 0x1f and the best fact there is.  The
- * event's own id when there is none: *ret_none is then true. */
-struct uuid	dedupe_key(const struct source *s, const struct dedupe_facts *f, bool *ret_none);
+/* What a key is made of. */
+enum dedupe_basis {
+	DEDUPE_BY_EXTERNAL_ID, DEDUPE_BY_IDEMPOTENCY_KEY, DEDUPE_BY_BYTES,
+	DEDUPE_BY_NOTHING,	/* it is the event's own id: a retry is a new event */
+};
+
+/* First 16 bytes of SHA-256 over source, 0x1f and the best fact there is; else the event's
+ * own id. */
+struct uuid	dedupe_key(const struct source *s, const struct dedupe_facts *f,
+		    enum dedupe_basis *ret_basis);
 /* The key of bytes that could not be read at all: theirs. */
 struct uuid	dedupe_body_key(const struct source *s, struct str raw);
 

@@ -72,27 +72,27 @@ draft_add_party(struct draft *d, struct str role, struct draft_party **ret, stru
 }
 
 bool
-draft_add_identity(struct draft_party *p, struct str kind, struct str value, struct err *err)
+draft_add_identity(struct draft_party *p, const struct draft_identity *id, struct err *err)
 {
 	if (p->nidentities == DRAFT_MAX_IDENTITIES)
 		return err_set(err, ERR_INPUT, "more than %d identities of one party",
 		    DRAFT_MAX_IDENTITIES);
-	p->identities[p->nidentities++] = (struct draft_identity){ kind, value };
+	p->identities[p->nidentities++] = *id;
 	return true;
 }
 
 bool
-draft_add_field(struct draft_party *p, struct str name, struct str json, struct err *err)
+draft_add_field(struct draft_party *p, const struct draft_field *field, struct err *err)
 {
 	if (p->nfields == DRAFT_MAX_FIELDS)
 		return err_set(err, ERR_INPUT, "more than %d profile fields of one party",
 		    DRAFT_MAX_FIELDS);
-	p->fields[p->nfields++] = (struct draft_field){ name, json };
+	p->fields[p->nfields++] = *field;
 	return true;
 }
 
 bool
-draft_add_attribute(struct draft *d, struct str name, struct str json, struct err *err)
+draft_add_attribute(struct draft *d, const struct draft_field *field, struct err *err)
 {
 	void *array = d->attributes;
 
@@ -102,6 +102,6 @@ draft_add_attribute(struct draft *d, struct str name, struct str json, struct er
 	    sizeof(*d->attributes)))
 		return err_set(err, ERR_RETRY, "out of memory");
 	d->attributes = array;
-	d->attributes[d->nattributes++] = (struct draft_field){ name, json };
+	d->attributes[d->nattributes++] = *field;
 	return true;
 }

@@ -35,11 +35,13 @@ enum {
 struct draft_identity {
 	struct str	kind;		/* both as received */
 	struct str	value;
+	struct str	place;		/* where it stood, as written */
 };
 
 struct draft_field {
 	struct str	name;		/* one member's name: a dot in it is just a dot */
 	struct str	json;		/* its value as JSON text */
+	struct str	place;		/* where it stood, as written; of an object all of them */
 };
 
 struct draft_party {
@@ -54,7 +56,7 @@ struct draft_party {
 struct draft {
 	struct arena		*arena;		/* the caller's, outlives us */
 	struct str		 column[COL_NCOLUMNS];	/* text; .p NULL: not there */
-	struct str		 place[COL_NCOLUMNS];	/* where it stood, for complaints; or none */
+	struct str		 place[COL_NCOLUMNS];	/* where it stood; none: under its own name */
 	struct draft_party	*parties;	/* [0] is the customer, who is always there */
 	size_t			 nparties;
 	size_t			 room_parties;
@@ -68,11 +70,11 @@ TL_MUST bool draft_init(struct draft *d, struct arena *a, struct err *err);
 /* *ret is good until the next party is added. */
 TL_MUST bool draft_add_party(struct draft *d, struct str role, struct draft_party **ret,
     struct err *err);
-TL_MUST bool draft_add_identity(struct draft_party *p, struct str kind, struct str value,
+TL_MUST bool draft_add_identity(struct draft_party *p, const struct draft_identity *id,
     struct err *err);
-TL_MUST bool draft_add_field(struct draft_party *p, struct str name, struct str json,
+TL_MUST bool draft_add_field(struct draft_party *p, const struct draft_field *field,
     struct err *err);
-TL_MUST bool draft_add_attribute(struct draft *d, struct str name, struct str json,
+TL_MUST bool draft_add_attribute(struct draft *d, const struct draft_field *field,
     struct err *err);
 
 #endif

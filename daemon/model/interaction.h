@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "base/uuid.h"
+#include "model/dedupe.h"
 #include "model/draft.h"
 #include "model/identity.h"
 #include "model/when.h"
@@ -31,7 +32,7 @@ struct interaction {
 	struct uuid		 id;
 	struct uuid		 key;		/* dedupe key */
 	int32_t			 until_day;	/* how long the key is remembered */
-	bool			 has_no_dedupe;	/* the key is the id: a retry is a new event */
+	enum dedupe_basis	 key_basis;
 	int64_t			 received_us;
 	int64_t			 occurred_us;
 	struct str		 text[COL_NCOLUMNS];	/* the text columns; none: null */

@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "model/mapping_internal.h"
 
 enum {
@@ -17,6 +18,7 @@ struct run {
 	struct buf			 json;	/* ours: the attribute that is being written */
 	struct buf			 objects;	/* ours: a list that is one's value */
 	const struct map_target		*last;	/* its latest leaf; NULL: none is open */
+	struct str			 from;	/* where its values stood */
 };
 
 /* A value that the tables do not know is kept. */
@@ -47,23 +49,12 @@ needs_text(const struct place_value *v, struct err *err)
 static void
 write_json(struct buf *b, const struct place_value *v)
 {
-	size_t n;
-	const char *text;
-
-	if (v->json == NULL && v->is_json) {
+	if (v->json == NULL && v->is_json)
 		buf_str_add(b, v->text);
-		return;
-	}
-	if (v->json == NULL) {
+	else if (v->json == NULL)
 		buf_json(b, v->text);
-		return;
-	}
-	text = json_object_to_json_string_length(v->json,
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-	if (text != NULL)
-		buf_add(b, text, n);
 	else
-		b->is_over = true;
+		json_write(b, v->json, NULL);
 }
 
 /* What the buffer holds, in the draft's arena. */
@@ -92,19 +83,20 @@ static bool
 put_identity(struct run *r, const struct map_target *t, const struct place_value *v,
     struct err *err)
 {
-	return needs_text(v, err) &&
-	    draft_add_identity(&r->draft.parties[r->party], t->name, v->text, err);
+	const struct draft_identity id = { t->name, v->text, v->from };
+
+	return needs_text(v, err) && draft_add_identity(&r->draft.parties[r->party], &id, err);
 }
 
 static bool
 put_profile(struct run *r, const struct map_target *t, const struct place_value *v, struct err *err)
 {
-	struct str json;
+	struct draft_field field = { .name = t->name, .place = v->from };
 
 	buf_clear(&r->json);
 	write_json(&r->json, v);
-	return keep_json(r, &json, err) &&
-	    draft_add_field(&r->draft.parties[r->party], t->name, json, err);
+	return keep_json(r, &field.json, err) &&
+	    draft_add_field(&r->draft.parties[r->party], &field, err);
 }
 
 /* Closes what is open of the attribute and gives it to the draft. */
@@ -112,18 +104,33 @@ static bool
 end_attribute(struct run *r, struct err *err)
 {
 	const struct map_target *t = r->last;
-	struct str json;
+	struct draft_field field = { .place = r->from };
 
 	if (t == NULL)
 		return true;
 	for (size_t i = 1; i < t->npath; i++)
 		buf_add(&r->json, "}", 1);
 	r->last = NULL;
-	if (keep_json(r, &json, err) &&
-	    draft_add_attribute(&r->draft, t->path[0], json, err))
+	field.name = t->path[0];
+	if (keep_json(r, &field.json, err) && draft_add_attribute(&r->draft, &field, err))
 		return true;
 	return err_in(err, "attributes.%.*s", STR_ARG(str_prefix_utf8(t->path[0],
 	    KEY_SHOWN_BYTES)));
+}
+
+/* One more place that the attribute comes from: of one that is an object. */
+static struct str
+also_from(struct run *r, struct str place)
+{
+	size_t n = r->from.n + 2 + place.n;
+	char *both = arena_alloc(r->draft.arena, n);
+
+	if (both == NULL)
+		return r->from;
+	memcpy(both, r->from.p, r->from.n);
+	memcpy(both + r->from.n, ", ", 2);
+	memcpy(both + r->from.n + 2, place.p, place.n);
+	return (struct str){ both, n };
 }
 
 static bool
@@ -136,7 +143,9 @@ put_attribute(struct run *r, const struct map_target *t, const struct place_valu
 		if (!end_attribute(r, err))
 			return false;
 		buf_clear(&r->json);
+		r->from = v->from;
 	} else {
+		r->from = also_from(r, v->from);
 		/* The objects that both lie in stay open. */
 		for (size_t i = common + 1; i < r->last->npath; i++)
 			buf_add(&r->json, "}", 1);
@@ -319,7 +328,7 @@ static bool
 run_objects(struct run *r, const struct map_instruction *in, const struct place_scope *scope,
     struct err *err)
 {
-	struct place_value v = { .is_json = true };
+	struct place_value v = { .is_json = true, .from = place_text(in->lists[0].each) };
 
 	buf_clear(&r->objects);
 	buf_text(&r->objects, "[");

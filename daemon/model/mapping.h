@@ -8,6 +8,7 @@
 #include <json-c/json_object.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/checked.h"
 #include "base/conf.h"
 #include "base/err.h"
@@ -51,7 +52,7 @@ struct map_items {
 	struct map_item		*v;		/* the arena's */
 	size_t			 n;
 	struct place_parsed	*parsed;	/* JSON within its texts */
-	bool			*is_writing;	/* the arena's */
+	struct buf		 written;	/* the document for one of them */
 };
 
 /* Leaves its marks on the document, which must not be written once the arena is gone.
@@ -69,9 +70,9 @@ bool		map_items_is_whole(const struct map_items *items, size_t i);
 struct str	map_items_lists(const struct map_items *items, size_t i);
 
 /* The document as JSON with this item alone in the lists that `each` walks, from which
- * mapping_find() gets this item again, the only one with the same map_items_lists().  Good until the next call for the same
- * document; ERR_RETRY when memory is out. */
-TL_MUST bool	mapping_item_json(const struct map_items *items, size_t i,
+ * mapping_find() gets this item again, the only one with the same map_items_lists().  Good
+ * until the next call for the same document; ERR_RETRY when memory is out. */
+TL_MUST bool	mapping_item_json(struct map_items *items, size_t i,
 		    const struct map_input *in, struct str *ret, struct err *err);
 
 /* One that is taken.  The draft borrows from the document and from the mapping and has its

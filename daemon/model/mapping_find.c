@@ -5,15 +5,15 @@
  * An item that came out of a list is kept (as payload, and for the day its mapping is
  * mended) as the document it would have been alone in: what stands around it may be
  * mapped, too, and what stands beside it would make each of a thousand items as large as
- * the thousand.  json-c lets every value bring its own writer: the lists that are walked,
- * and the texts within which they stand, get ours.
+ * the thousand.  The lists that are walked, and the texts within which they stand, carry a
+ * mark that says what of them is written.
  */
 #include <json-c/json.h>
-#include <json-c/printbuf.h>
 
+#include "base/json.h"
 #include "model/mapping_internal.h"
 
-enum { FIRST_ITEMS = 4, WRITE_FLAGS = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE };
+enum { FIRST_ITEMS = 4, WRITTEN_MAX_BYTES = 1 << 30 };
 
 /* One document being searched. */
 struct finder {
@@ -26,105 +26,46 @@ struct finder {
 
 /* ---- writing ---- */
 
-static int
-append(struct printbuf *b, struct json_object *json)
+static bool
+write_marked(void *arg, struct json_object *o, struct buf *out)
 {
-	size_t n;
-	const char *text = json_object_to_json_string_length(json, WRITE_FLAGS, &n);
+	const struct json_writer *w = arg;
+	const struct map_cut *cut;
 
-	/* json-c writes each value into a buffer of its own: this may be that one. */
-	if (text != NULL && text == b->buf)
-		return 0;
-	return text != NULL ? printbuf_memappend(b, text, (int)n) : -1;
-}
-
-/* By json-c itself. */
-static int
-append_plainly(struct printbuf *b, struct json_object *json, json_object_to_json_string_fn *ours)
-{
-	void *mark = json_object_get_userdata(json);
-	int rc;
-
-	json_object_set_serializer(json, NULL, NULL, NULL);
-	rc = append(b, json);
-	json_object_set_serializer(json, ours, mark, NULL);
-	return rc;
-}
-
-static int
-write_list(struct json_object *list, struct printbuf *b, int level, int flags)
-{
-	const struct map_cut *cut = json_object_get_userdata(list);
-
-	(void)level;
-	(void)flags;
-	if (!*cut->is_on)
-		return append_plainly(b, list, write_list);
-	if (printbuf_memappend(b, "[", 1) < 0 || (cut->keeps && append(b, cut->kept) < 0))
-		return -1;
-	return printbuf_memappend(b, "]", 1);
-}
-
-static int
-write_lone(struct json_object *lone, struct printbuf *b, int level, int flags)
-{
-	const struct map_cut *cut = json_object_get_userdata(lone);
-
-	(void)level;
-	(void)flags;
-	return *cut->is_on && !cut->keeps ? printbuf_memappend(b, "null", 4) :
-	    append_plainly(b, lone, write_lone);
-}
-
-/* As JSON in its place: `json: yes` lets that pass when it comes again. */
-static int
-write_parsed(struct json_object *text, struct printbuf *b, int level, int flags)
-{
-	const struct map_cut *cut = *place_parsed_owner(text);
-
-	(void)level;
-	(void)flags;
-	return *cut->is_on ? append(b, place_parsed_of(text)) :
-	    append_plainly(b, text, write_parsed);
-}
-
-static struct map_cut *
-new_cut(struct finder *f)
-{
-	struct map_cut *cut = arena_alloc(f->context.arena, sizeof(*cut));
-
-	if (cut != NULL)
-		cut->is_on = f->ret->is_writing;
-	return cut;
+	/* What a text was parsed to stands in its place: `json: yes` lets that pass when it
+	 * comes again. */
+	if (json_object_is_type(o, json_type_string)) {
+		if (!place_is_unfolded(o))
+			return false;
+		json_write(out, place_parsed_of(o), w);
+		return true;
+	}
+	cut = json_object_get_userdata(o);
+	if (!json_object_is_type(o, json_type_array)) {
+		if (!cut->keeps)
+			buf_text(out, "null");
+		return !cut->keeps;
+	}
+	buf_text(out, "[");
+	if (cut->keeps)
+		json_write(out, cut->kept, w);
+	buf_text(out, "]");
+	return true;
 }
 
 /* The mark on that part of the document, made at its first item.  No double is marked,
  * whose user data are json-c's own. */
 static struct map_cut *
-mark(struct finder *f, struct json_object *part, json_object_to_json_string_fn *writer)
+mark(struct finder *f, struct json_object *part)
 {
 	struct map_cut *cut = json_object_get_userdata(part);
 
 	if (cut != NULL)
 		return cut;
-	cut = new_cut(f);
+	cut = arena_alloc(f->context.arena, sizeof(*cut));
 	if (cut != NULL)
-		json_object_set_serializer(part, writer, cut, NULL);
+		json_object_set_userdata(part, cut, NULL);
 	return cut;
-}
-
-/* The user data of a text are what it was parsed to, which holds our mark. */
-static bool
-mark_text(struct finder *f, struct json_object *text)
-{
-	void **owner = place_parsed_owner(text);
-
-	if (*owner != NULL)
-		return true;
-	*owner = new_cut(f);
-	if (*owner != NULL)
-		json_object_set_serializer(text, write_parsed, json_object_get_userdata(text), NULL);
-	return *owner != NULL;
 }
 
 static void
@@ -138,15 +79,20 @@ keep(const struct map_scope *scope, bool keeps)
 }
 
 bool
-mapping_item_json(const struct map_items *items, size_t i, const struct map_input *in,
+mapping_item_json(struct map_items *items, size_t i, const struct map_input *in,
     struct str *ret, struct err *err)
 {
-	*items->is_writing = true;
+	struct json_writer w = { .write = write_marked };
+
+	w.arg = &w;
+	if (items->written.max == 0)
+		buf_init(&items->written, WRITTEN_MAX_BYTES);
+	buf_clear(&items->written);
 	keep(items->v[i].scope, true);
-	ret->p = json_object_to_json_string_length(in->doc, WRITE_FLAGS, &ret->n);
+	json_write(&items->written, in->doc, &w);
 	keep(items->v[i].scope, false);
-	*items->is_writing = false;
-	return ret->p != NULL || err_set(err, ERR_RETRY, "out of memory");
+	*ret = buf_str(&items->written);
+	return buf_ok(&items->written) || err_set(err, ERR_RETRY, "out of memory");
 }
 
 /* ---- finding ---- */
@@ -212,8 +158,8 @@ static bool
 mark_group(struct finder *f, const struct map_scope *scope, const struct place_value *v,
     struct group *ret)
 {
-	if (v->unparsed != NULL && !mark_text(f, v->unparsed))
-		return no_memory(f);
+	if (v->unparsed != NULL)
+		place_unfold(v->unparsed);
 	ret->json = v->json;
 	ret->is_list = json_object_is_type(v->json, json_type_array);
 	/* A text that was made here stands nowhere in the document; and what the list lies
@@ -221,7 +167,7 @@ mark_group(struct finder *f, const struct map_scope *scope, const struct place_v
 	if (v->json == NULL || is_within(scope, v->json) ||
 	    !(ret->is_list || json_object_is_type(v->json, json_type_object)))
 		return true;
-	ret->cut = mark(f, v->json, ret->is_list ? write_list : write_lone);
+	ret->cut = mark(f, v->json);
 	return ret->cut != NULL || no_memory(f);
 }
 
@@ -273,8 +219,8 @@ mapping_find(const struct mapping *m, const struct map_input *in, struct arena *
 	struct map_scope *whole = arena_alloc(a, sizeof(*whole));
 	bool is_done;
 
-	*ret = (struct map_items){ .is_writing = arena_alloc(a, sizeof(bool)) };
-	if (whole == NULL || ret->is_writing == NULL)
+	*ret = (struct map_items){ .n = 0 };
+	if (whole == NULL)
 		return no_memory(&f);
 	whole->place.at = in->doc;
 	is_done = find_all(&f, whole);
@@ -288,6 +234,7 @@ map_items_fini(struct map_items *items)
 	struct place_context c = { .parsed = items->parsed };
 
 	place_context_fini(&c);
+	buf_fini(&items->written);
 	items->parsed = NULL;
 }
 

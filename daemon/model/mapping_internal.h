@@ -72,7 +72,6 @@ struct mapping {
 /* What is kept of a list, or of a lone object, when the document is written for one item.
  * It hangs on that part of the document. */
 struct map_cut {
-	const bool		*is_on;		/* it is being written for one */
 	struct json_object	*kept;
 	bool			 keeps;		/* else nothing */
 };

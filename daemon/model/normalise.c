@@ -402,7 +402,7 @@ set_key(struct work *w)
 		.id = w->origin->id,
 	};
 
-	w->out->key = dedupe_key(s, &facts, &w->out->has_no_dedupe);
+	w->out->key = dedupe_key(s, &facts, &w->out->key_basis);
 	w->out->until_day = s->keeps_keys ? UNTIL_NEVER :
 	    (int32_t)((w->out->received_us / 1000000 - pg_epoch_s + s->dedupe_for_ms / 1000) / 86400);
 }

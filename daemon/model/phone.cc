@@ -47,38 +47,33 @@ is_possible(const PhoneNumber &number, PhoneNumberUtil::ValidationResult length)
 	}
 }
 
-/* One reading; *ret_odd when the result may be read differently in its turn. */
 static bool
-parse_once(const std::string &text, const char *region, enum phone_check check,
-    std::string *ret, bool *ret_odd)
+parse_once(const std::string &text, const char *region, enum phone_check check, std::string *ret)
 {
 	const PhoneNumberUtil *util = library();
 	PhoneNumber number;
-	PhoneNumberUtil::ValidationResult length;
 
 	/* Keeping the raw input also keeps where the country came from. */
 	if (util->ParseAndKeepRawInput(text, region != nullptr ? region : "ZZ", &number) !=
 	    PhoneNumberUtil::NO_PARSING_ERROR)
 		return false;
-	length = util->IsPossibleNumberWithReason(number);
-	if (check == PHONE_VALID ? !util->IsValidNumber(number) : !is_possible(number, length))
+	if (check == PHONE_VALID ? !util->IsValidNumber(number) :
+	    !is_possible(number, util->IsPossibleNumberWithReason(number)))
 		return false;
 	util->Format(number, PhoneNumberUtil::E164, ret);
-	*ret_odd = number.italian_leading_zero() || length != PhoneNumberUtil::IS_POSSIBLE;
 	return ret->size() > 1 && ret->size() < PHONE_MAX_BYTES;
 }
 
-/* The library takes one trunk prefix away at a time ("+31 0031 6 ..."); a value has to
- * read as itself when it comes back. */
+/* A value has to read as itself when it comes back.  The library takes one trunk prefix away
+ * at a time ("+31 0031 6 ...", "+52 1 15 1..."), and does not tell when another is left; so
+ * what was not written in this way already is read again until nothing changes. */
 static bool
 parse(std::string text, const char *region, enum phone_check check, std::string *ret)
 {
-	bool is_odd = false;
-
 	for (int round = 0; round < MAX_ROUNDS; round++) {
-		if (!parse_once(text, region, check, ret, &is_odd))
+		if (!parse_once(text, region, check, ret))
 			return false;
-		if (!is_odd || *ret == text)
+		if (*ret == text)
 			return true;
 		text = *ret;
 		region = nullptr;

@@ -20,7 +20,7 @@ enum { JOINED_MAX_BYTES = 1024 * 1024, PARSED_MAX_DEPTH = 100 };
 struct place_parsed {
 	struct json_object	*json;		/* ours */
 	struct place_parsed	*next;
-	void			*owner;
+	bool			 is_unfolded;
 };
 
 /* One place being looked up. */
@@ -56,12 +56,20 @@ place_parsed_of(struct json_object *text)
 	return p != NULL ? p->json : NULL;
 }
 
-void **
-place_parsed_owner(struct json_object *text)
+void
+place_unfold(struct json_object *text)
 {
 	struct place_parsed *p = json_object_get_userdata(text);
 
-	return &p->owner;
+	p->is_unfolded = true;
+}
+
+bool
+place_is_unfolded(struct json_object *text)
+{
+	const struct place_parsed *p = json_object_get_userdata(text);
+
+	return p->is_unfolded;
 }
 
 bool
@@ -155,6 +163,7 @@ end_joining(struct search *s)
 		    JOINED_MAX_BYTES);
 	}
 	if (s->fate != PLACE_FAULT) {
+		s->ret->from = s->place->joined;
 		s->fate = place_set_text(s->ret,
 		    arena_str(s->context->arena, buf_str(&s->joined)));
 		if (s->ret->text.p == NULL) {
@@ -200,7 +209,7 @@ search_document(struct search *s)
 static void
 search_constant(struct search *s)
 {
-	struct place_value v = { .text = s->place->text, .from = s->place->text };
+	struct place_value v = { .text = str_skip(s->place->text, 1), .from = s->place->text };
 
 	(void)take(s, &v);
 }

@@ -86,8 +86,9 @@ struct place_context {
 void	place_context_fini(struct place_context *c);
 /* What that text was parsed to, which hangs on it, or NULL. */
 struct json_object *place_parsed_of(struct json_object *text);
-/* Room on such a text for whoever works on the document. */
-void	**place_parsed_owner(struct json_object *text);
+/* When the document is written, such a text is to be what it was parsed to. */
+void	place_unfold(struct json_object *text);
+bool	place_is_unfolded(struct json_object *text);
 
 /* A value: JSON, or text that was made here. */
 struct place_value {

@@ -30,7 +30,6 @@ read_constant(struct place_reader *r, const struct conf_node *at, struct str res
     struct place *p)
 {
 	p->kind = PLACE_CONSTANT;
-	p->text = rest;
 	if (rest.n == 0)
 		conf_complain(r->conf, at, "%s: this constant is empty; leave the key out", r->what);
 	return rest.n > 0;
@@ -290,6 +289,25 @@ count_rows(void)
 	return n;
 }
 
+/* "type, fired_at": what a joined value comes from. */
+static bool
+name_joined(struct place_reader *r, struct place *p)
+{
+	struct buf b;
+
+	buf_init(&b, 4096);
+	for (size_t i = 0; i < p->nlist; i++) {
+		buf_text(&b, i > 0 ? ", " : "");
+		buf_str_add(&b, p->list[i]->text);
+	}
+	p->joined = p->nlist > 0 && buf_ok(&b) ? arena_str(conf_arena(r->conf), buf_str(&b)) :
+	    p->text;
+	buf_fini(&b);
+	if (p->joined.p == NULL)
+		conf_complain(r->conf, NULL, "out of memory");
+	return p->joined.p != NULL;
+}
+
 static bool
 read_transforms(struct place_reader *r, const struct conf_node *at, struct place *p)
 {
@@ -313,7 +331,7 @@ read_transforms(struct place_reader *r, const struct conf_node *at, struct place
 		if (row == transform_join)
 			p->join = t;
 	}
-	return true;
+	return p->join == NULL || name_joined(r, p);
 }
 
 /* { from: place, … }: a list of one, so that a place keeps its own transforms. */

@@ -24,7 +24,7 @@ enum { PLACE_UP_TO_ROOT = PLACE_MAX_UP + 1 };
 
 struct place {
 	enum place_kind		 kind;
-	struct str		 text;		/* as written; the constant itself */
+	struct str		 text;		/* as written */
 	size_t			 up;		/* POINTER: scopes further out, or to the root */
 	struct json_pointer	 pointer;
 	size_t			 need;		/* OF_REQUEST: which value */
@@ -33,6 +33,7 @@ struct place {
 	struct transform	*steps;		/* in the order of their rows */
 	size_t			 nsteps;
 	const struct transform	*join;		/* all that are there, instead of the first */
+	struct str		 joined;	/* with it: the texts of the list */
 };
 
 struct transform_row;

@@ -10,6 +10,7 @@
 
 enum {
 	BODY_BYTES = 460,		/* brings the JSON to about 1 kB */
+	ITEM_BYTES = 980,		/* of SendGrid's */
 	PHONE_PERCENT = 10,		/* of events name a number besides the address */
 	THREADS_A_PERSON = 16,
 	AMOUNT_BYTES = 8 + 2 * 2,	/* numeric's head and two digits of base 10000 */
@@ -134,6 +135,31 @@ event_json(struct buf *out, const struct event *e)
 	    draw(e, 32, 1000));
 	add_attributes(out, e);
 	buf_text(out, "}");
+}
+
+void
+event_sendgrid(struct buf *out, const struct event *e)
+{
+	static const char *const kinds[] = { "delivered", "open", "click", "bounce" };
+	const size_t from = out->n;
+
+	buf_printf(out, "{\"email\":\"person%" PRIu64 "@example.com\",\"timestamp\":%" PRId64
+	    ",\"event\":\"%s\",\"sg_event_id\":\"", e->person, e->at_us / 1000000,
+	    kinds[draw(e, 0, 4)]);
+	add_external_id(out, e);
+	buf_printf(out, "\",\"sg_message_id\":\"wrfRRvF7Q0GgwUo2%08x.filter0006.13037.5\","
+	    "\"smtp-id\":\"<14c5d75ce93.dfd.%08x@ismtpd-555>\",\"category\":[\"SPRING%u\",\"news\"],"
+	    "\"ip\":\"192.0.2.%u\",\"useragent\":\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "
+	    "(KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36\",\"url\":\"https://shop.example.com/"
+	    "spring?order=%u\",\"tls\":1,\"asm_group_id\":%u,\"note\":\"", (unsigned)e->bits,
+	    (unsigned)(e->bits >> 32), draw(e, 12, 100), draw(e, 20, 250), draw(e, 4, 1000000),
+	    draw(e, 28, 20));
+	/* An argument of the sender's own, which makes it as long as the other events. */
+	for (uint64_t bits = e->bits; out->n - from < ITEM_BYTES && buf_ok(out);) {
+		bits = scramble(bits + 1);
+		buf_printf(out, "%s ", words[bits & 15]);
+	}
+	buf_text(out, "\"}");
 }
 
 /* A field is its length and its bytes; the length is filled in afterwards. */

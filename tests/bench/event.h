@@ -20,6 +20,8 @@ struct event {
 void	event_make(struct event *ret_e, const char *run, int64_t seq, uint64_t n_people);
 /* The canonical event as JSON on one line, without a newline at its end. */
 void	event_json(struct buf *out, const struct event *e);
+/* As an item of SendGrid's, of about the same size; the sg_event_id is the external_id. */
+void	event_sendgrid(struct buf *out, const struct event *e);
 
 /* The rows that become of it, as binary COPY wants them, in the order of columns below. */
 extern const char event_log_columns[], event_document_columns[];

@@ -23,16 +23,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/uuid.h"
-#include "tests/bench/event.h"
 #include "tests/bench/reply.h"
+#include "tests/bench/request.h"
 
 enum {
 	BODY_MAX_BYTES = 256 << 20,
@@ -78,7 +76,7 @@ struct load_run {
 	const struct load_conf	*conf;
 	struct url		 url;
 	SSL_CTX			*tls;		/* ours; NULL: plain */
-	bool			 is_many;	/* events a request, and plural answers */
+	const struct request_kind *kind;
 	int			 epoll_fd;
 	struct conn		*conns;		/* ours */
 	struct buf		 requests;	/* all, one after the other */
@@ -114,29 +112,15 @@ url_parse(struct url *ret_url, const char *text)
 }
 
 static void
-add_signature(struct buf *out, const char *secret, const struct buf *body)
-{
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned len;
-
-	if (HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)body->p, body->n,
-	    mac, &len) == NULL)
-		errx(1, "HMAC failed");
-	for (unsigned i = 0; i < len; i++)
-		buf_printf(out, "%02x", mac[i]);
-}
-
-static void
 add_request(struct load_run *run, const struct buf *body)
 {
 	struct buf *out = &run->requests;
 
 	buf_printf(out, "POST %s HTTP/1.1\r\nHost: %s:%u\r\nContent-Type: %s\r\n"
-	    "Content-Length: %zu\r\nX-Signature: ", run->url.path, run->url.host,
-	    ntohs(run->url.address.sin_port),
-	    run->is_many ? "application/x-ndjson" : "application/json", body->n);
-	add_signature(out, run->conf->secret, body);
-	buf_text(out, "\r\n\r\n");
+	    "Content-Length: %zu\r\n", run->url.path, run->url.host,
+	    ntohs(run->url.address.sin_port), run->kind->type, body->n);
+	run->kind->sign(out, run->conf->secret, buf_str(body));
+	buf_text(out, "\r\n");
 	buf_str_add(out, buf_str(body));
 }
 
@@ -146,21 +130,6 @@ events_in(const struct load_run *run, int64_t request)
 	const int64_t step = run->conf->n_batch, left = run->conf->n_events - request * step;
 
 	return left < step ? left : step;
-}
-
-static void
-make_body(struct load_run *run, struct buf *body, int64_t request)
-{
-	const int64_t first = request * run->conf->n_batch;
-	struct event e;
-
-	buf_clear(body);
-	for (int64_t i = 0; i < events_in(run, request); i++) {
-		event_make(&e, run->conf->run, first + i, (uint64_t)run->conf->n_people);
-		event_json(body, &e);
-		if (run->is_many)
-			buf_add(body, "\n", 1);
-	}
 }
 
 static void
@@ -176,7 +145,7 @@ make_requests(struct load_run *run)
 	if (run->at == NULL || run->latency_us == NULL)
 		err(1, "calloc");
 	for (int64_t i = 0; i < run->n_requests; i++) {
-		make_body(run, &body, i);
+		request_body(run->kind, run->conf, i * run->conf->n_batch, events_in(run, i), &body);
 		add_request(run, &body);
 		run->at[i + 1] = run->requests.n;
 		if (!buf_ok(&body) || !buf_ok(&run->requests))
@@ -382,7 +351,7 @@ settle(struct conn *c, int status, const char *body)
 		warnx("%d: %.200s", status, body);
 	if (status != 200 && status != 202)
 		run->fates[REJECTED] += events_in(run, c->request);
-	else if (run->is_many)
+	else if (run->kind->is_many)
 		count_many(run, body, events_in(run, c->request));
 	else
 		count_one(run, body);
@@ -495,7 +464,7 @@ report(struct load_run *run, const struct load_cost *cost)
 	const size_t n = (size_t)run->n_done;
 	char ids[UUID_TEXT_SIZE];
 
-	load_report(run->is_many ? "ndjson" : "post", run->conf, cost);
+	load_report(run->kind->name, run->conf, cost);
 	for (int i = 0; i < NFATES; i++)
 		printf(" %s=%" PRId64, fate_names[i].of_many, run->fates[i]);
 	for (int i = 0; i < REPLY_STATUS_END; i++)
@@ -526,9 +495,9 @@ run_fini(struct load_run *run)
 }
 
 static void
-post(const struct load_conf *conf, bool is_many)
+post(const struct load_conf *conf, const struct request_kind *kind)
 {
-	struct load_run run = { .conf = conf, .is_many = is_many,
+	struct load_run run = { .conf = conf, .kind = kind,
 		.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
 		.conns = calloc((size_t)conf->n_conns, sizeof(*run.conns)) };
 	struct load_cost cost;
@@ -559,11 +528,17 @@ load_post(const struct load_conf *conf)
 {
 	if (conf->n_batch != 1)
 		errx(2, "post is one event a request; use ndjson");
-	post(conf, false);
+	post(conf, &request_post);
 }
 
 void
 load_ndjson(const struct load_conf *conf)
 {
-	post(conf, true);
+	post(conf, &request_ndjson);
+}
+
+void
+load_sendgrid(const struct load_conf *conf)
+{
+	post(conf, &request_sendgrid);
 }

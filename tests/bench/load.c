@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The benchmark's load: the same made-up events (event.c) three ways.
+ * The benchmark's load: the same made-up events (event.c) four ways.
  *
  *   copy    the yardstick: their rows by binary COPY into plain tables
  *   post    one event a request, by HTTP
  *   ndjson  many events a request, by HTTP
+ *   sendgrid  the same as SendGrid would post them: its own words, signed by ECDSA
  *
  * All that is sent is made and signed before the clock starts, so that on a machine
  * with few cores the generator takes little from what it measures; the line it
@@ -36,6 +37,7 @@ static const struct mode modes[] = {
 	{ "copy",   load_copy,   1, 1000 },
 	{ "post",   load_post,   64, 1 },
 	{ "ndjson", load_ndjson, 8, 500 },
+	{ "sendgrid", load_sendgrid, 8, 1000 },
 };
 
 static const struct number numbers[] = {
@@ -70,7 +72,7 @@ load_report(const char *mode, const struct load_conf *conf, const struct load_co
 static _Noreturn void
 usage(void)
 {
-	fputs("usage: load copy|post|ndjson [-n events] [-c connections] [-b events a request]\n"
+	fputs("usage: load copy|post|ndjson|sendgrid [-n events] [-c connections] [-b events a request]\n"
 	    "    [-p people] [-r requests/s] [-R run] [-k secret] [-s schema] CONNINFO|URL\n", stderr);
 	exit(2);
 }

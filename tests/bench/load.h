@@ -9,7 +9,7 @@
 struct load_conf {
 	const char	*target;	/* URL; for copy a conninfo */
 	const char	*run;		/* first part of each external_id */
-	const char	*secret;	/* of the HMAC; its header is X-Signature */
+	const char	*secret;	/* of the HMAC (its header is X-Signature), or the key of ECDSA */
 	const char	*schema;	/* copy: where the tables are */
 	int64_t		 n_events;
 	int64_t		 n_people;
@@ -33,5 +33,6 @@ void	load_report(const char *mode, const struct load_conf *conf, const struct lo
 void	load_copy(const struct load_conf *conf);
 void	load_post(const struct load_conf *conf);
 void	load_ndjson(const struct load_conf *conf);
+void	load_sendgrid(const struct load_conf *conf);
 
 #endif

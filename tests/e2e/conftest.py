@@ -8,12 +8,8 @@ import harness
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """One private PostgreSQL with a migrated template.  Tests that stop it make their own."""
-    c = harness.Cluster(tmp_path_factory.mktemp("pg"))
-    try:
-        c.make_template()
+    with harness.migrated_cluster(tmp_path_factory.mktemp("pg")) as c:
         yield c
-    finally:
-        c.drop()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def program(name):
         pytest.fail("TOUCHLOG_BUILD is not set: it names the build directory, where `make` made touchlogd and touchlog")
     path = os.path.join(build, name)
     if not os.access(path, os.X_OK):
-        pytest.fail(f"{path} is not there: run `make` in {build}")
+        pytest.fail(f"{path} is not there: run `make check` in {build}")
     return path
 
 
@@ -126,6 +126,17 @@ class Cluster:
         name = f"touchlog_e2e_{next(self.numbers)}"
         self.database().run(f"CREATE DATABASE {name}{options}")
         return self.database(name)
+
+
+@contextlib.contextmanager
+def migrated_cluster(directory):
+    """A cluster with its template, for the block."""
+    c = Cluster(directory)
+    try:
+        c.make_template()
+        yield c
+    finally:
+        c.drop()
 
 
 class Database:

@@ -5,7 +5,7 @@ A case is Case(preset, title, body, rows, headers): `rows` are the interactions 
 those named are compared), and of `who` (identities of the customer), `with` (identities of participants by role) and
 attributes by "attributes.x".  A column that must be empty is None.
 """
-import json
+import base64, json
 
 from corpus_posts import sendgrid_body
 from senders import form, multipart
@@ -26,6 +26,16 @@ def email(address):
 
 def phone(number):
     return {("phone", number)}
+
+
+def ses(kind, *to, **more):
+    return {"eventType": kind, "mail": {"timestamp": "2026-02-13T16:26:40.000Z", "messageId": "ses-1", "source": "shop@example.com",
+                                        "destination": list(to), "commonHeaders": {"subject": "News"}, "tags": {"campaign": ["spring"]}}, **more}
+
+
+SNS_ID = {"x-amz-sns-message-id": "0f1e2d3c-0000-4000-8000-00000000000a"}
+SES_TIME = "2026-02-13T16:27:00.000Z"
+SES_AT = 1771000020
 
 
 MAILCHIMP = {"type": "subscribe", "fired_at": "2026-03-26 21:35:57", "data[id]": "8a25ff1d98", "data[list_id]": "a6b5da1054",
@@ -361,10 +371,52 @@ CASES = [
          {"kind": "call", "outcome": "abandoned", "attributes.queue": "support@default"}),
     Case("freeswitch", "as a form", form({"cdr": json.dumps(cdr("+36301110013", "1000", uuid="u-5"))}),
          {"kind": "call", "who": phone("+36301110013"), "external_id": "core-1:u-5"}, path="?uuid=u-5"),
+    Case("freeswitch", "as a form in base64", (b"cdr=" + base64.b64encode(json.dumps(cdr("+36301110015", "1000", uuid="u-6~~~")).encode()),
+                                               "application/x-www-form-base64-encoded"),
+         {"kind": "call", "who": phone("+36301110015"), "external_id": "core-1:u-6~~~"}, path="?uuid=u-6"),
+    Case("freeswitch", "as older ones called their JSON", (json.dumps(cdr("+36301110016", "1000", uuid="u-7")).encode(), "application/x-www-form-plaintext"),
+         {"kind": "call", "who": phone("+36301110016"), "external_id": "core-1:u-7"}, path="?uuid=u-7"),
 
     Case("3cx", "an answered call", three_cx("Inbound"),
          {"kind": "call", "channel": "call", "direction": "in", "outcome": "answered", "duration": 95, "agent": "101", "who": phone("+36301110006"), "name": "Nóra",
           "occurred_at": AT, "external_id": "2026-02-13T16:26:40 Inbound +36301110006 101 00:01:35"}),
     Case("3cx", "a missed one", three_cx("Missed", name="[Name]", duration="00:00:00"), {"direction": "in", "outcome": "no_answer", "duration": 0}),
     Case("3cx", "one of ours that nobody took", three_cx("Notanswered", number="+36301110014"), {"direction": "out", "outcome": "no_answer", "who": phone("+36301110014")}),
+
+    Case("ses", "a bounce of two", ses("Bounce", "jo@ses.example", "zoe@ses.example", bounce={
+        "bounceType": "Permanent", "bounceSubType": "General", "timestamp": SES_TIME, "bouncedRecipients": [
+            {"emailAddress": "jo@ses.example", "status": "5.1.1", "diagnosticCode": "smtp; 550 unknown"}, {"emailAddress": "zoe@ses.example"}]}),
+         {"kind": "bounce", "direction": "in", "outcome": "bounced", "external_id": f"{SNS_ID['x-amz-sns-message-id']}:jo@ses.example",
+          "who": email("jo@ses.example"), "thread": "ses-1", "subject": "News", "campaign": "spring", "occurred_at": SES_AT,
+          "attributes.type": "Permanent", "attributes.status": "5.1.1", "attributes.reason": "smtp; 550 unknown"},
+         {"kind": "bounce", "who": email("zoe@ses.example"), "attributes.status": None}, headers=SNS_ID),
+    Case("ses", "a complaint, as a feedback notification", {**{k: v for k, v in ses("x", "kim@ses.example").items() if k != "eventType"},
+        "notificationType": "Complaint", "complaint": {"complainedRecipients": [{"emailAddress": "kim@ses.example"}], "timestamp": SES_TIME,
+                                                       "complaintFeedbackType": "abuse"}},
+         {"kind": "spam_report", "direction": "in", "who": email("kim@ses.example"), "attributes.type": "abuse", "occurred_at": SES_AT}),
+    Case("ses", "delivered", ses("Delivery", "lea@ses.example", delivery={"recipients": ["lea@ses.example"], "timestamp": SES_TIME,
+                                                                          "smtpResponse": "250 ok"}),
+         {"kind": "delivered", "direction": "out", "outcome": "delivered", "who": email("lea@ses.example"), "attributes.response": "250 ok"}),
+    Case("ses", "sent to two", ses("Send", "max@ses.example", "ned@ses.example", send={}),
+         {"kind": "sent", "direction": "out", "who": email("max@ses.example"), "with": {"to": email("max@ses.example") | email("ned@ses.example")},
+          "occurred_at": AT}),
+    Case("ses", "delayed", ses("DeliveryDelay", "ola@ses.example", deliveryDelay={
+        "delayType": "MailboxFull", "timestamp": SES_TIME, "delayedRecipients": [{"emailAddress": "ola@ses.example", "status": "4.2.2"}]}),
+         {"kind": "sent", "outcome": "deferred", "who": email("ola@ses.example"), "attributes.type": "MailboxFull"}),
+    Case("ses", "rejected", ses("Reject", "pia@ses.example", reject={"reason": "Bad content"}),
+         {"kind": "failed", "outcome": "failed", "who": email("pia@ses.example"), "attributes.reason": "Bad content"}),
+    Case("ses", "no mail came of the template", ses("Rendering Failure", "pia@ses.example", failure={"errorMessage": "name is missing"}),
+         {"kind": "failed", "attributes.reason": "name is missing"}),
+    Case("ses", "opened", ses("Open", "ria@ses.example", open={"timestamp": SES_TIME, "userAgent": "Mail", "ipAddress": "192.0.2.1"}),
+         {"kind": "open", "direction": "out", "who": email("ria@ses.example"), "occurred_at": SES_AT, "attributes.ip": "192.0.2.1"}),
+    Case("ses", "opened by one of two", ses("Open", "ria@ses.example", "sam@ses.example", open={"timestamp": SES_TIME}),
+         {"kind": "open", "customer_id": 0}),
+    Case("ses", "clicked", ses("Click", "ria@ses.example", click={"timestamp": SES_TIME, "link": "https://shop.example/x"}),
+         {"kind": "click", "who": email("ria@ses.example"), "attributes.url": "https://shop.example/x"}),
+    Case("ses", "clicked by one of two", ses("Click", "ria@ses.example", "sam@ses.example", click={"timestamp": SES_TIME, "link": "x"}),
+         {"kind": "click", "customer_id": 0, "attributes.url": "x"}),
+    Case("ses", "wants no more of a list", ses("Subscription", "uma@ses.example", subscription={
+        "contactList": "news", "timestamp": SES_TIME, "newTopicPreferences": {"unsubscribeAll": True}}),
+         {"kind": "unsubscribe", "direction": "in", "who": email("uma@ses.example"), "attributes.list": "news"}),
+    Case("ses", "a test of the topic is ignored", {"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"}),
 ]

@@ -5,6 +5,8 @@ SETTINGS[preset] is what a source needs besides `preset`.  post(daemon, preset, 
 """
 import base64, hmac, json, subprocess, tempfile, time, urllib.parse, uuid
 
+import fake_sns
+
 PUBLIC_URL = "https://touch.example.com"
 SECRET = "s3cret-of-the-tests"
 
@@ -29,6 +31,7 @@ class P256:
 
 
 SENDGRID = P256()
+SNS = fake_sns.Sns()
 
 
 def digest(data, algorithm="sha256", secret=SECRET):
@@ -118,16 +121,24 @@ def shopify(r):
     r.headers["X-Shopify-Hmac-Sha256"] = b64(digest(r.body))
 
 
+def sns(r):
+    """The body is what SES tells its topic; a case may say which message it is."""
+    known = {"MessageId": r.headers.pop("x-amz-sns-message-id")} if "x-amz-sns-message-id" in r.headers else {}
+    r.headers["Content-Type"] = "text/plain; charset=UTF-8"
+    r.body = SNS.message(r.body.decode(), **known)
+
+
 SCHEMES = {
     "3cx": token, "brevo": token, "calendly": calendly, "cti": token, "freeswitch": token, "github": hub,
     "hubspot": hubspot, "mailchimp": token, "mailgun": mailgun, "mandrill": mandrill, "postmark": token,
-    "postmark-inbound": token, "sendgrid": sendgrid, "sendgrid-inbound": token, "shopify": shopify, "slack": slack,
+    "postmark-inbound": token, "sendgrid": sendgrid, "ses": sns, "sendgrid-inbound": token, "shopify": shopify, "slack": slack,
     "stripe": stripe, "twilio": twilio, "typeform": typeform, "whatsapp": hub,
 }
 
 SETTINGS = {name: {"secret": f"plain:{SECRET}"} for name in SCHEMES}
 SETTINGS["sendgrid"]["secret"] = f"plain:{SENDGRID.public}"
 SETTINGS["whatsapp"]["verify_token"] = "plain:hello-meta"
+SETTINGS["ses"] = SNS.settings
 
 
 def sources():
@@ -151,10 +162,15 @@ def as_json(value):
     return json.dumps(value).encode(), "application/json"
 
 
-def post(daemon, preset, body, headers=None, path=""):
-    """Signs and posts one body, which is (bytes, content type), or JSON."""
+def signed(preset, body, headers=None, path=""):
+    """The request that the tool makes of one body, which is (bytes, content type), or JSON."""
     data, content_type = body if isinstance(body, tuple) else as_json(body)
     r = Request(preset, data, content_type, path)
     r.headers.update(headers or {})
     SCHEMES[preset](r)
+    return r
+
+
+def post(daemon, preset, body, headers=None, path=""):
+    r = signed(preset, body, headers, path)
     return daemon.post(r.source, r.body, r.headers, r.path)

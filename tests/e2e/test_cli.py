@@ -49,8 +49,8 @@ def config(database, tmp_path):
 
 
 COMMANDS = ("customer identities", "customer merge", "customer split", "migrate", "parked list", "parked show",
-            "parked retry", "parked drop", "show", "source list", "source show", "spool status", "spool export", "tail",
-            "trace")
+            "parked retry", "parked drop", "show", "source list", "source show", "source try", "spool status", "spool export",
+            "tail", "trace")
 
 
 def test_the_help_lists_each_command_and_each_has_one_of_its_own():

@@ -18,12 +18,8 @@ PATIENT = {"sources": SOURCES, "spool_after": "30s"}
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory):
     """A PostgreSQL that tests may stop."""
-    c = harness.Cluster(tmp_path_factory.mktemp("mortal"))
-    try:
-        c.make_template()
+    with harness.migrated_cluster(tmp_path_factory.mktemp("mortal")) as c:
         yield c
-    finally:
-        c.drop()
 
 
 @pytest.fixture

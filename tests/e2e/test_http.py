@@ -6,33 +6,14 @@ import threading, time, uuid
 
 import pytest
 
+from harness import has_asan, program, until
+
 HOST = b"Host: x\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-DEADLINE_S = 10
 
 
 def echod():
-    build = os.environ.get("TOUCHLOG_BUILD")
-    if not build:
-        pytest.fail("TOUCHLOG_BUILD is not set: it names the build directory, where `make check` made tests/e2e/echod")
-    path = os.path.join(build, "tests/e2e/echod")
-    if not os.access(path, os.X_OK):
-        pytest.fail(f"{path} is not there: run `make check` in {build}")
-    return path
-
-
-def has_asan():
-    with open(echod(), "rb") as f:
-        return b"__asan_init" in f.read()
-
-
-def until(condition, what="the condition", deadline_s=DEADLINE_S):
-    """The first true value of condition()."""
-    end = time.monotonic() + deadline_s
-    while not (value := condition()):
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        time.sleep(0.01)
-    return value
+    return program("tests/e2e/echod")
 
 
 class Server:

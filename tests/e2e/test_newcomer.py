@@ -164,6 +164,15 @@ def test_the_samples_come_back_as_the_quickstart_says_and_are_one_time_line(quic
                             f" WHERE i.kind = '{kind}' AND i.value = '{value}'") == 6, kind
 
 
+def test_the_samples_can_be_tried_before_they_are_posted(quickstarted):
+    for source, sample, code in (("callcenter", "call.json", 0), ("shop", "order.json", 0), ("helpdesk", "helpdesk.ndjson", 0),
+                                 ("callcenter", "broken.json", 1)):
+        done = quickstarted.touchlog("source", "try", source, os.path.join(harness.SOURCE, "contrib", "samples", sample))
+        assert done.returncode == code and done.stderr == "", done
+    assert re.search(r"^customer +/buyer/id +external:shop c-48213, strong$", quickstarted.touchlog(
+        "source", "try", "shop", os.path.join(harness.SOURCE, "contrib", "samples", "order.json")).stdout, re.M)
+
+
 def test_an_order_is_mapped_with_its_items_its_voucher_and_the_buyer(quickstarted, database):
     order = sample("order.json")
     signed = {"X-Shop-Signature": harness.hmac_hex("secret-of-shop", order)}

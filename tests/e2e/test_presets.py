@@ -208,8 +208,9 @@ def test_an_unknown_preset_is_told_with_the_nearest_and_all_there_are(tmp_path):
 
 def test_sixty_sources_with_all_presets_load_in_a_tenth_of_a_second(tmp_path):
     three = {f"{name}-{n}": {"type": "webhook", "preset": name, **more} for n in range(3) for name, more in senders.SETTINGS.items()}
-    config = {"public_url": senders.PUBLIC_URL, "sources": three}
-    assert len(three) == 60 and check(tmp_path, config)[0] == 0
+    sixty = dict(list(three.items())[:60])
+    config = {"public_url": senders.PUBLIC_URL, "sources": sixty}
+    assert len(sixty) == 60 and {s["preset"] for s in sixty.values()} == set(NAMES) and check(tmp_path, config)[0] == 0
     took_s = []
     for _ in range(5):
         start = time.monotonic()

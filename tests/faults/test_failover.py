@@ -139,7 +139,8 @@ def test_a_standby_that_is_away_leaves_a_few_server_processes_behind_and_readyz_
     s = sender(d, conns=32)
     s.wait_for(500)
     pair.standby.stop()
-    until(lambda: "standby" in d.get("/readyz").body.decode(), "/readyz says what COMMIT waits for")
+    until(lambda: "standby" in d.get("/readyz").body.decode(), "/readyz says what COMMIT waits for",
+          60)         # each writer gives its COMMIT 10 s, one perhaps after the other
     told = s.counts["http_503"]
     s.wait_for(200, "http_503", 60)     # some rounds more
     waiting = len(in_syncrep(pair.database))

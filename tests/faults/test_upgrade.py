@@ -55,7 +55,7 @@ def test_a_migration_under_load_beside_the_old_daemon_gives_200_and_202_only(dat
     # A long report stands in its way at first: it tries, lets the daemon's batches pass, and tries again.
     with database.session("BEGIN", "SELECT count(*) FROM touchlog.interaction"):
         t.start()
-        until(lambda: "try 3 of" in notes.read_text(), "it tries again")
+        until(lambda: notes.exists() and "try 3 of" in notes.read_text(), "it tries again")
     t.join()
     took_s = time.monotonic() - start
     assert done[0].returncode == 0, notes.read_text()

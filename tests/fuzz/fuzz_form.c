@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes the bodies of forms.  In a build directory of its own: see fuzz_identity.c.  The
- * first byte says which kind of form the rest is.
+/* Fuzzes the bodies of forms.  The first byte says which kind of form the rest is.
  *
  * A form becomes an object that can be written, whose texts are UTF-8 without a NUL. */
 #include <stdlib.h>

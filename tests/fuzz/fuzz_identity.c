@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes identities, times, spans and amounts.  In a build directory of its own:
- *
- *	S='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=vptr'
- *	../configure CC=clang CXX=clang++ && make SANITIZE="$S" tests/fuzz/fuzz_identity
- *	tests/fuzz/fuzz_identity
+/* Fuzzes identities, times, spans and amounts.
  *
  * A value that was read once must read as itself. */
 #include <stdlib.h>

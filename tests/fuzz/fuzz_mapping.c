@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes a mapping's run on documents of strangers.  In a build directory of its own: see
- * fuzz_identity.c.  The input is a header's value up to the first line end, and a document.
+/* Fuzzes a mapping's run on documents of strangers.  The input is a header's value up to the
+ * first line end, and a document.
  *
  * What is written for an item is read as that item and written as the same again; and the
  * texts of its draft are UTF-8. */

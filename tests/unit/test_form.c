@@ -81,6 +81,7 @@ values_may_be_base64(void **state)
 	(void)state;
 	urlencoded("cdr=eyJhIjoxfQ==", FORM_BASE64, "{\"cdr\":\"{\\\"a\\\":1}\"}");
 	urlencoded("a=Pz8+&b=", FORM_BASE64, "{\"a\":\"?\?>\",\"b\":\"\"}");
+	urlencoded("b=", FORM_BASE64, "{\"b\":\"\"}");
 }
 
 static void

@@ -237,6 +237,7 @@ a_number_has_one_spelling(void **state)
 		{ "NL", "call 0612345678", NULL },
 		{ "NL", "0612345678 0612345679", NULL },
 		{ NULL, "+31 00612345678", "+31612345678" },
+		{ "NL", "+52 1 15 1A2NG34 )4 2", "+525122643442" },	/* trunk prefixes of Mexico */
 		{ "IT", "06 1234 5678", "+390612345678" },
 		{ NULL, "+2290120211234", "+2290120211234" },	/* longer than the tables know */
 		{ "DE", "002290120211234", "+2290120211234" },
@@ -247,7 +248,7 @@ a_number_has_one_spelling(void **state)
 		{ NULL, "+", "junk" },
 		{ NULL, "+31", NULL },
 	};
-	struct mention m;
+	struct mention m, again;
 
 	(void)state;
 	/* Twice: read by the library, then found in the cache. */
@@ -263,6 +264,8 @@ a_number_has_one_spelling(void **state)
 		assert_int_equal(fate, IDENTITY_USED);
 		assert_str(m.value, want);
 		assert_false(m.is_strong_kind);
+		assert_int_equal(read_in(NULL, "phone", want, &again), IDENTITY_USED);
+		assert_str(again.value, want);
 	}
 }
 

@@ -192,6 +192,33 @@ the_first_source_that_is_there_counts(void **state)
 }
 
 static void
+each_value_says_where_it_stood(void **state)
+{
+	static const char yaml[] =
+	    "map:\n"
+	    "  channel: =web\n"
+	    "  kind: [ /none, header:X-Event ]\n"
+	    "  external_id: { from: [ /a, \"b[c]\" ], join: \"-\" }\n"
+	    "  email: [ /none, /a ]\n"
+	    "  customer.name: { from: { from: /a, trim: yes }, prefix: x }\n"
+	    "  attributes.o.p: /a\n"
+	    "  attributes.o.q.r: \"b[c]\"\n"
+	    "  attributes.l: { each: /l, map: { s: /s } }\n";
+
+	(void)state;
+	values[0] = STR("order");
+	assert_true(run(yaml, "{\"a\":\"1\",\"b\":{\"c\":\"2\"},\"l\":[{\"s\":3}]}"));
+	assert_str(draft.place[COL_CHANNEL], "=web");
+	assert_str(draft.column[COL_CHANNEL], "web");
+	assert_str(draft.place[COL_KIND], "header:X-Event");
+	assert_str(draft.place[COL_EXTERNAL_ID], "/a, b[c]");
+	assert_str(draft.parties[0].identities[0].place, "/a");
+	assert_str(draft.parties[0].fields[0].place, "/a");
+	assert_str(draft.attributes[0].place, "/l");
+	assert_str(draft.attributes[1].place, "/a, b[c]");
+}
+
+static void
 a_value_that_is_not_translated_is_kept(void **state)
 {
 	static const char yaml[] = "map: { kind: /k, outcome: /o, attributes.a: /a }\n"
@@ -1026,6 +1053,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(the_shops_order_becomes_a_draft, drop),
 		cmocka_unit_test_teardown(the_first_source_that_is_there_counts, drop),
+		cmocka_unit_test_teardown(each_value_says_where_it_stood, drop),
 		cmocka_unit_test_teardown(a_value_that_is_not_translated_is_kept, drop),
 		cmocka_unit_test_teardown(each_kind_of_target_is_filled, drop),
 		cmocka_unit_test_teardown(each_column_can_be_mapped, drop),

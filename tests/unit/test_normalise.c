@@ -226,28 +226,31 @@ keys_are_made_of_the_best_fact_there_is(void **state)
 	    .index = 3, .raw = STR("{}"), .has_own_time = true, .id = { { 9 } } };
 	struct source s = some_source();
 	char text[UUID_TEXT_SIZE];
-	bool is_none;
+	enum dedupe_basis basis;
 
 	(void)state;
-	uuid_text(dedupe_key(&s, &all, &is_none), text);
+	uuid_text(dedupe_key(&s, &all, &basis), text);
 	assert_string_equal(text, "2761b16a-4e14-76ee-6211-5ad773dfd8ea");
+	assert_int_equal(basis, DEDUPE_BY_EXTERNAL_ID);
 	all.external_id = STR_NONE;
-	uuid_text(dedupe_key(&s, &all, &is_none), text);
+	uuid_text(dedupe_key(&s, &all, &basis), text);
 	assert_string_equal(text, "1d973406-7a04-9cba-f020-587a805c3036");
+	assert_int_equal(basis, DEDUPE_BY_IDEMPOTENCY_KEY);
 	all.idempotency_key = STR_NONE;
-	uuid_text(dedupe_key(&s, &all, &is_none), text);
+	uuid_text(dedupe_key(&s, &all, &basis), text);
 	assert_string_equal(text, "5bf008e5-403c-7376-01f0-b9b1186dd27d");
-	assert_false(is_none);
+	assert_int_equal(basis, DEDUPE_BY_BYTES);
 	all.has_own_time = false;
-	assert_memory_equal(dedupe_key(&s, &all, &is_none).b, all.id.b, UUID_BYTES);
-	assert_true(is_none);
+	assert_memory_equal(dedupe_key(&s, &all, &basis).b, all.id.b, UUID_BYTES);
+	assert_int_equal(basis, DEDUPE_BY_NOTHING);
 	all.external_id = STR("c1");
 	s.dedupe = DEDUPE_BODY;
-	uuid_text(dedupe_key(&s, &all, &is_none), text);
+	uuid_text(dedupe_key(&s, &all, &basis), text);
 	assert_string_equal(text, "5bf008e5-403c-7376-01f0-b9b1186dd27d");
+	assert_int_equal(basis, DEDUPE_BY_BYTES);
 	s.dedupe = DEDUPE_NONE;
-	(void)dedupe_key(&s, &all, &is_none);
-	assert_true(is_none);
+	(void)dedupe_key(&s, &all, &basis);
+	assert_int_equal(basis, DEDUPE_BY_NOTHING);
 }
 
 static void
