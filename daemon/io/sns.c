@@ -480,7 +480,7 @@ sns_add_certificate(struct sns *s, struct str url, struct str pem, const char *c
 	STACK_OF(X509) *rest = sk_X509_new_null();
 	X509 *leaf = rest != NULL && pem.n > 0 && pem.n < INT32_MAX ? read_pem(pem, rest) : NULL;
 	time_t now_s = (time_t)(now_us / 1000000);
-	int64_t until_us;
+	int64_t until_us = 0;
 	bool ok;
 
 	ok = leaf != NULL || err_set(err, ERR_INPUT, "it is no certificate");
