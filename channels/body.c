@@ -13,8 +13,8 @@
 
 enum { MAX_ITEMS = 10000 };
 
-static bool
-refuse(struct body_refusal *why, int status, const char *check, const char *detail)
+bool
+body_refuse(struct body_refusal *why, int status, const char *check, const char *detail)
 {
 	why->status = status;
 	why->check = check;
@@ -86,13 +86,13 @@ read_type(struct body *b, struct str header, bool is_foreign, struct body_refusa
 	b->type = header;
 	type = type_named(str_trim(str_cut(&params, ';')), is_foreign);
 	if (type == NULL)
-		return refuse(why, 415, "content_type", is_foreign ?
+		return body_refuse(why, 415, "content_type", is_foreign ?
 		    "Content-Type is application/json, application/x-ndjson (one document a line), "
 		    "application/x-www-form-urlencoded or multipart/form-data" :
 		    "Content-Type is application/json, or application/x-ndjson for one event a line");
 	b->form = type->form;
 	return b->form == BODY_MULTIPART || is_utf8_charset(params) ||
-	    refuse(why, 415, "charset", "the charset of JSON and of forms is UTF-8");
+	    body_refuse(why, 415, "charset", "the charset of JSON and of forms is UTF-8");
 }
 
 static bool
@@ -106,13 +106,13 @@ inflate(struct body *b, struct str in, enum inflate_coding coding, size_t max_by
 		b->bytes = buf_str(&b->inflated);
 		return true;
 	case INFLATE_TOO_LARGE:
-		return refuse(why, 413, "inflated", "the body is too large when unpacked");
+		return body_refuse(why, 413, "inflated", "the body is too large when unpacked");
 	case INFLATE_NO_MEMORY:
-		return refuse(why, 503, "memory", "out of memory");
+		return body_refuse(why, 503, "memory", "out of memory");
 	case INFLATE_DAMAGED:
 		break;
 	}
-	return refuse(why, 400, "content_encoding", err.text);
+	return body_refuse(why, 400, "content_encoding", err.text);
 }
 
 bool
@@ -130,7 +130,7 @@ body_open(struct body *b, const struct http_message *m, size_t max_bytes, bool i
 		return inflate(b, b->bytes, INFLATE_GZIP, max_bytes, why);
 	if (str_eq_nocase(coding, STR("deflate")))
 		return inflate(b, b->bytes, INFLATE_DEFLATE, max_bytes, why);
-	return refuse(why, 415, "content_encoding", "Content-Encoding is gzip or deflate");
+	return body_refuse(why, 415, "content_encoding", "Content-Encoding is gzip or deflate");
 }
 
 bool
@@ -155,12 +155,12 @@ add_item(struct body_items *items, size_t *room, struct str item, struct body_re
 	struct str *more;
 
 	if (items->n == MAX_ITEMS)
-		return refuse(why, 413, "too_many", "more than 10000 events in one request");
+		return body_refuse(why, 413, "too_many", "more than 10000 events in one request");
 	if (items->n == *room) {
 		*room = *room ? *room * 2 : 16;
 		more = realloc(items->v, *room * sizeof(*more));
 		if (more == NULL)
-			return refuse(why, 503, "memory", "out of memory");
+			return body_refuse(why, 503, "memory", "out of memory");
 		items->v = more;
 	}
 	items->v[items->n++] = item;
@@ -193,11 +193,11 @@ split_array(struct str doc, struct body_items *ret, struct body_refusal *why)
 
 	ret->is_plural = true;
 	if (!json_items_begin(&it, doc))
-		return refuse(why, 400, "json", "not a JSON array");
+		return body_refuse(why, 400, "json", "not a JSON array");
 	while ((step = json_items_next(&it, &item, &err)) == JSON_ITEM)
 		if (!add_item(ret, &room, item, why))
 			return false;
-	return step == JSON_END || refuse(why, 400, "json", err.text);
+	return step == JSON_END || body_refuse(why, 400, "json", err.text);
 }
 
 bool
@@ -218,7 +218,7 @@ body_split(const struct body *b, struct body_items *ret, struct body_refusal *wh
 	if (body_is_form(b))
 		return add_item(ret, &room, b->bytes, why);
 	if (doc.n == 0)
-		return refuse(why, 400, "json", "the body is empty");
+		return body_refuse(why, 400, "json", "the body is empty");
 	if (doc.p[0] == '[')
 		return split_array(doc, ret, why);
 	return add_item(ret, &room, doc, why);
@@ -246,5 +246,5 @@ body_read_form(const struct body *b, struct json_object **ret, struct body_refus
 	    form_read_urlencoded(b->bytes, b->form == BODY_FORM ? FORM_PERCENT : FORM_BASE64, ret,
 	    &err);
 	return fate == FORM_READ ||
-	    refuse(why, refusals[fate].status, refusals[fate].check, err.text);
+	    body_refuse(why, refusals[fate].status, refusals[fate].check, err.text);
 }

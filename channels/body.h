@@ -35,6 +35,10 @@ struct body_refusal {
 	char		 detail[240];	/* for the sender */
 };
 
+/* Fills it in; always false. */
+bool		body_refuse(struct body_refusal *why, int status, const char *check,
+		    const char *detail);
+
 /* Reads Content-Type and Content-Encoding (gzip, deflate); `max_bytes` bounds the
  * inflated body.  is_foreign: takes forms, and JSON that is called text/plain.
  * Also after false: body_fini(). */

@@ -13,7 +13,6 @@
  */
 #include "channels/events.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <json-c/json.h>
@@ -75,15 +74,6 @@ reading_fini(struct reading *r)
 	body_fini(&r->body);
 }
 
-static bool
-refuse(struct body_refusal *why, int status, const char *check, const char *detail)
-{
-	why->status = status;
-	why->check = check;
-	(void)snprintf(why->detail, sizeof(why->detail), "%s", detail);
-	return false;
-}
-
 /* An array that is not JSON throughout is no array.  A line, or an item that is JSON but
  * cannot be stored, fails alone. */
 static bool
@@ -99,7 +89,7 @@ read_json(struct reading *r, struct document *d, struct body_refusal *why)
 		return true;
 	if (r->slices.is_plural)
 		(void)err_in(&d->err, "item %zu", (size_t)(d - r->docs));
-	return refuse(why, 400, "json", d->err.text);
+	return body_refuse(why, 400, "json", d->err.text);
 }
 
 static bool
@@ -107,7 +97,7 @@ read_documents(struct reading *r, struct body_refusal *why)
 {
 	r->docs = calloc(r->slices.n + 1, sizeof(*r->docs));
 	if (r->docs == NULL)
-		return refuse(why, 503, "memory", "out of memory");
+		return body_refuse(why, 503, "memory", "out of memory");
 	for (size_t i = 0; i < r->slices.n; i++) {
 		struct document *d = &r->docs[i];
 
@@ -147,12 +137,12 @@ find_items(struct reading *r, struct body_refusal *why)
 		if (r->mapping != NULL && d->is_read) {
 			d->is_told = mapping_find(r->mapping, &in, &r->arena, &d->items, &d->err);
 			if (!d->is_told && d->err.kind != ERR_INPUT)
-				return refuse(why, 503, "memory", d->err.text);
+				return body_refuse(why, 503, "memory", d->err.text);
 		}
 		r->nevents += count(r, d);
 	}
 	return r->nevents <= EVENTS_MAX ||
-	    refuse(why, 413, "too_many", "more than 10000 events in one request");
+	    body_refuse(why, 413, "too_many", "more than 10000 events in one request");
 }
 
 /* What the map reads of the request, and how it is kept beside the bytes. */
@@ -170,7 +160,7 @@ fetch_values(struct reading *r, const struct http_message *m, struct body_refusa
 	return (need_values_fetch(needs, m, &r->arena, &r->values, &err) &&
 	    need_values_keep(needs, r->values, r->whole_type, &r->arena, &r->whole_type, &err) &&
 	    need_values_keep(needs, r->values, r->item_type, &r->arena, &r->item_type, &err)) ||
-	    refuse(why, 503, "memory", err.text);
+	    body_refuse(why, 503, "memory", err.text);
 }
 
 static bool

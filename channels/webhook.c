@@ -10,7 +10,6 @@
 #include "channels/channel.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -277,14 +276,6 @@ asking_fini(struct asking *a)
 	buf_fini(&a->url);
 }
 
-static bool
-refuse(struct body_refusal *why, int status, const char *check, const char *detail)
-{
-	*why = (struct body_refusal){ .status = status, .check = check };
-	(void)snprintf(why->detail, sizeof(why->detail), "%s", detail);
-	return false;
-}
-
 /* The token may stand behind the source's path: /in/{source}/{token}, with its odd
  * characters percent-encoded (RFC 3986 2.1).  false: a bad escape, or too long. */
 static bool
@@ -332,7 +323,7 @@ static bool
 judge_path(struct asking *a, struct body_refusal *why)
 {
 	return (read_token(a) && (a->token.p == NULL || a->w->conf->verify == SIGNATURE_TOKEN)) ||
-	    refuse(why, 404, "path", "there is nothing below this source");
+	    body_refuse(why, 404, "path", "there is nothing below this source");
 }
 
 /* Can it be events? */
@@ -340,8 +331,8 @@ static bool
 judge_method(const struct asking *a, struct body_refusal *why)
 {
 	if (!is_posted(a))
-		return refuse(why, 405, "method", "events are posted: use POST");
-	return !a->source->paused || refuse(why, 503, "paused", "this source is paused");
+		return body_refuse(why, 405, "method", "events are posted: use POST");
+	return !a->source->paused || body_refuse(why, 503, "paused", "this source is paused");
 }
 
 /* Who sent it?  false: *ret_check is the check that failed. */

@@ -68,21 +68,12 @@ struct pair {
 };
 
 static int
-compare(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int
 by_name_and_value(const void *a, const void *b)
 {
 	const struct pair *x = a, *y = b;
-	int order = compare(x->name, y->name);
+	int order = str_compare(x->name, y->name);
 
-	return order != 0 ? order : compare(x->value, y->value);
+	return order != 0 ? order : str_compare(x->value, y->value);
 }
 
 static bool

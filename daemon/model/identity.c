@@ -29,14 +29,10 @@ struct own_set {
 	size_t		 n;
 };
 
-/* As `memcmp`, but of any lengths. */
 static int
 compare(const void *a, const void *b)
 {
-	const struct str *x = a, *y = b;
-	int order = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
-
-	return order != 0 ? order : (x->n > y->n) - (x->n < y->n);
+	return str_compare(*(const struct str *)a, *(const struct str *)b);
 }
 
 static bool

@@ -258,14 +258,6 @@ rank_of(const struct map_target *t)
 }
 
 static int
-compare_names(struct str a, struct str b)
-{
-	int order = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
-
-	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int
 by_path(const void *va, const void *vb)
 {
 	const struct map_instruction *x = va, *y = vb;
@@ -279,7 +271,7 @@ by_path(const void *va, const void *vb)
 		return (x->order > y->order) - (x->order < y->order);
 	if (n == a->npath || n == b->npath)
 		return (a->npath > b->npath) - (a->npath < b->npath);
-	return compare_names(a->path[n], b->path[n]);
+	return str_compare(a->path[n], b->path[n]);
 }
 
 /* The one whose value would have to be an object of ours and one of theirs. */

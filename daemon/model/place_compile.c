@@ -405,24 +405,15 @@ place_is_constant(const struct place *p)
 /* ---- words ---- */
 
 static int
-compare(struct str a, struct str b)
-{
-	size_t n = a.n < b.n ? a.n : b.n;
-	int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-	return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
-static int
 by_from(const void *a, const void *b)
 {
-	return compare(((const struct place_word *)a)->from, ((const struct place_word *)b)->from);
+	return str_compare(((const struct place_word *)a)->from, ((const struct place_word *)b)->from);
 }
 
 static int
 compare_word(const void *key, const void *word)
 {
-	return compare(*(const struct str *)key, ((const struct place_word *)word)->from);
+	return str_compare(*(const struct str *)key, ((const struct place_word *)word)->from);
 }
 
 const struct place_word *
