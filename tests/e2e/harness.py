@@ -39,6 +39,28 @@ def has_asan():
         return b"__asan_init" in f.read()
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(word) for word in f.read().split()]
+
+
+@contextlib.contextmanager
+def hanging(pids):
+    """They hang (SIGSTOP) for the block; who has ended meanwhile does not matter."""
+    try:
+        for pid in pids:
+            send(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            send(pid, signal.SIGCONT)
+
+
+def send(pid, number):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def until(condition, what="the condition", deadline_s=DEADLINE_S):
     """The first true value of condition(); fails when there is none in time."""
     end = time.monotonic() + deadline_s
@@ -87,6 +109,10 @@ class Cluster:
         with open(os.path.join(self.path, "data", "postmaster.pid")) as f:
             return int(f.readline())
 
+    def pids(self):
+        """All of its processes, the postmaster first: stopped, it makes no new ones."""
+        return [self.postmaster(), *children(self.postmaster())]
+
     def standby(self, directory, **settings):
         """A hot standby of it, streaming, with its data below that directory."""
         directory, as_owner = str(directory), []
@@ -129,9 +155,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def migrated_cluster(directory):
+def migrated_cluster(directory, **settings):
     """A cluster with its template, for the block."""
-    c = Cluster(directory)
+    c = Cluster(directory, **settings)
     try:
         c.make_template()
         yield c

@@ -2,12 +2,12 @@
 """PostgreSQL away, hung, killed, locked, wrong or not migrated; the daemon stopped and reloaded: nothing that was
 acknowledged is lost, nothing is logged twice, and /readyz says what is the matter.
 A test name is a sentence that is true when it passes."""
-import contextlib, hashlib, os, random, signal, subprocess, threading, time, uuid
+import hashlib, os, random, signal, threading, time, uuid
 
 import pytest
 
 import harness
-from harness import Load, until
+from harness import Load, hanging, until
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "identities": "strong"},
            "other": {"type": "webhook", "verify": "none", "channel": "web"}}
@@ -154,26 +154,9 @@ def test_connections_cut_at_any_moment_lose_nothing_and_double_nothing(database,
 
 # ---- hung ----
 
-@contextlib.contextmanager
-def hanging(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
-def server_pids(cluster):
-    postmaster = cluster.postmaster()
-    return [postmaster] + [int(p) for p in subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True).stdout.split()]
-
-
 def test_while_postgresql_hangs_senders_get_503_in_time_and_a_retry_is_logged_once(mortal, mortal_database, daemon):
     d = daemon(QUICK, database=mortal_database)
-    with hanging(server_pids(mortal)):
+    with hanging(mortal.pids()):
         for i in range(3):
             a, took_s = post_time(d, {"external_id": f"hung-{i}"})
             is_unavailable(a)

@@ -7,7 +7,7 @@ import pytest
 
 import harness
 import service
-from harness import until
+from harness import hanging, until
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web"}}
 UNITS = os.path.join(harness.SOURCE, "systemd")
@@ -46,18 +46,6 @@ def backends(d):
     assert d.post("web", {}).status == 200
     return [int(pid) for pid in d.database.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'touchlogd writer'"
                                                " AND datname = current_database() ORDER BY state_change DESC").split()]
-
-
-@contextlib.contextmanager
-def stopped(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 # ---- what it tells ----
@@ -167,7 +155,7 @@ def post_in_background(d, key):
 def test_the_watchdog_is_fed_while_one_writer_hangs_and_another_works(manager, start):
     d = start(watchdog_ms=2000)
     hung, _ = backends(d)       # the one that takes what comes while both are idle
-    with stopped([hung]):
+    with hanging([hung]):
         at = time.monotonic()
         threads = []
         while len(d.logged("batch_failed")) == 0:       # until that writer has given its server up
@@ -183,7 +171,7 @@ def test_the_watchdog_is_fed_while_one_writer_hangs_and_another_works(manager, s
 def test_the_watchdog_starves_while_all_writers_hang_and_is_fed_again_when_they_have_given_the_server_up(manager, start):
     d = start(watchdog_ms=2000)
     assert d.logged("watchdog_is_short")
-    with stopped(backends(d)):
+    with hanging(backends(d)):
         at = time.monotonic()
         threads = []
         for key in ("slow", "slow too"):        # one a writer: each takes what waits when it is idle

@@ -2,12 +2,12 @@
 """The spool: what PostgreSQL does not take in time is acknowledged with 202 and stands in the log, or among the
 parked, once, when it is back.
 A test name is a sentence that is true when it passes."""
-import contextlib, json, os, shutil, signal, statistics, subprocess, threading, time
+import json, os, shutil, signal, statistics, threading, time
 
 import pytest
 
 import harness
-from harness import Load, until
+from harness import Load, hanging, until
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "identities": "strong"},
            "shop": {"type": "webhook", "verify": "none", "channel": "web",
@@ -17,12 +17,8 @@ SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "ident
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory):
     """A PostgreSQL that tests may stop."""
-    c = harness.Cluster(tmp_path_factory.mktemp("mortal"))
-    try:
-        c.make_template()
+    with harness.migrated_cluster(tmp_path_factory.mktemp("mortal")) as c:
         yield c
-    finally:
-        c.drop()
 
 
 @pytest.fixture
@@ -60,23 +56,6 @@ def degraded(d):
     a = d.get("/readyz")
     assert (a.status == 200) == a.json()["ready"]
     return {p["part"]: p for p in a.json()["degraded"]}
-
-
-def server_pids(cluster):
-    postmaster = cluster.postmaster()
-    return [postmaster] + [int(p) for p in subprocess.run(["pgrep", "-P", str(postmaster)], capture_output=True, text=True).stdout.split()]
-
-
-@contextlib.contextmanager
-def hanging(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def lines(d, source, events):
@@ -188,7 +167,7 @@ def test_postgresql_stopped_and_started_under_load_loses_nothing_and_doubles_not
 def test_while_postgresql_hangs_events_are_spooled_and_logged_once_when_it_goes_on(mortal, mortal_database, daemon, spooling):
     d = daemon(spooling(), database=mortal_database)
     d.log_event("web", {"external_id": "before"})
-    with hanging(server_pids(mortal)):
+    with hanging(mortal.pids()):
         ids = {f"hung-{i}": is_spooled(d.post("web", {"external_id": f"hung-{i}", "email": "h@spool.example"})) for i in range(6)}
         assert d.get("/readyz").status == 200 and degraded(d)["database"]["why"] == "the database does not answer"
     d.wait_drained()

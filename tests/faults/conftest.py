@@ -48,12 +48,8 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def mortal_cluster(tmp_path_factory):
     """A PostgreSQL that drills may stop, which listens on a port of 127.0.0.1 too."""
-    c = harness.Cluster(tmp_path_factory.mktemp("mortal"), listen_addresses="127.0.0.1", port=drills.port())
-    try:
-        c.make_template()
+    with harness.migrated_cluster(tmp_path_factory.mktemp("mortal"), listen_addresses="127.0.0.1", port=drills.port()) as c:
         yield c
-    finally:
-        c.drop()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the drills share: a sender that keeps a ledger, its comparison with the log, and ways to do harm."""
-import collections, errno, itertools, os, signal, socket, subprocess, tempfile, threading
+import collections, errno, itertools, os, socket, subprocess, tempfile, threading
 
 import harness
 from harness import until
@@ -240,36 +240,3 @@ def can_mount():
     with tempfile.TemporaryDirectory() as d:
         done = subprocess.run(["mount", "-t", "tmpfs", "touchlog-drill", d], capture_output=True)
         return done.returncode == 0 and subprocess.run(["umount", d]).returncode == 0
-
-
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as f:
-        return [int(word) for word in f.read().split()]
-
-
-class Stopped:
-    """`with Stopped(pids): ...` they hang."""
-
-    def __init__(self, pids):
-        self.pids = pids
-
-    def __enter__(self):
-        for pid in self.pids:
-            self.send(pid, signal.SIGSTOP)
-        return self
-
-    def __exit__(self, *_):
-        for pid in self.pids:
-            self.send(pid, signal.SIGCONT)
-
-    @staticmethod
-    def send(pid, number):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
-
-
-def server_pids(cluster):
-    """All of PostgreSQL, the postmaster first: it makes no new ones then."""
-    return [cluster.postmaster(), *children(cluster.postmaster())]

@@ -5,8 +5,8 @@ import contextlib, itertools, json, random, tempfile, time
 import pytest
 
 import drills, harness
-from drills import QUICK, Stopped
-from harness import until
+from drills import QUICK
+from harness import hanging, until
 from proxy import DIRECTIONS, Proxy
 
 PATIENT = {**QUICK, "spool_after": "30s", "database": {"writers": 1}}
@@ -38,7 +38,7 @@ def stopped_after(n, database, daemon, proxy):
     with other.connect() as c:      # whose answer nobody waits for
         c.sendall(b"POST /in/web HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         assert proxy.has_fired.wait(harness.DEADLINE_S)
-    with Stopped([other.p.pid]):
+    with hanging([other.p.pid]):
         yield other
 
 
@@ -120,7 +120,7 @@ def test_a_daemon_stopped_at_random_holds_up_nobody_who_has_the_same_events(data
     for _ in range(times):
         both[1].wait_for(50)
         time.sleep(rng.random() * 0.05)         # the moment is what is tested
-        with Stopped([other.p.pid]):
+        with hanging([other.p.pid]):
             start = time.monotonic()
             both[0].wait_for(200)
             worst_s = max(worst_s, time.monotonic() - start)

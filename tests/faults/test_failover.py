@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A primary and a synchronous standby: failing over, and what an acknowledgement promises meanwhile."""
-import contextlib, os, signal, socket, threading, time
+import contextlib, os, signal, threading, time
 
 import pytest
 
 import drills, harness
-from drills import QUICK, Stopped, compare, server_pids, tcp_port, with_spool
-from harness import until
+from drills import QUICK, compare, tcp_port, with_spool
+from harness import hanging, until
 
 
 class Pair:
@@ -27,7 +27,7 @@ class Pair:
         return {**QUICK, **more, "database": {"conninfo": self.conninfo()}}
 
     def kill_primary(self):
-        for pid in server_pids(self.primary):
+        for pid in self.primary.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -77,7 +77,7 @@ def test_when_the_primary_hangs_and_the_standby_is_promoted_writing_goes_on_with
     d = daemon(with_spool(pair.config(), tmp_path), database=pair.database)
     s = sender(d, conns=32)
     s.wait_for(1000)
-    with Stopped(server_pids(pair.primary)):
+    with hanging(pair.primary.pids()):
         new = pair.promote()
         promoted = time.monotonic()
         s.wait_for(500, "logged", 40)

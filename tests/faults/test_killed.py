@@ -4,7 +4,8 @@ import random, time
 
 import pytest
 
-from drills import QUICK, Stopped, compare, server_pids, with_ports, with_spool
+from drills import QUICK, compare, with_ports, with_spool
+from harness import hanging
 
 
 @pytest.fixture(params=("spool", "no spool"))
@@ -76,7 +77,7 @@ def test_while_postgresql_is_stopped_senders_are_answered_in_time_and_nothing_is
     s = sender(d, conns=32)
     s.wait_for(500)
     told = "spooled" if "spool" in config else "http_503"
-    with Stopped(server_pids(mortal.cluster)):
+    with hanging(mortal.cluster.pids()):
         before = s.counts[told]
         time.sleep(size(5, 30))                 # so long it hangs
         n = s.counts[told] - before
