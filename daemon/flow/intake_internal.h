@@ -38,6 +38,7 @@ struct intake {
 	int64_t			 down_us;	/* clock_mono_us(), since no writer is up; 0 */
 	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
+	int64_t			 stuck_us;	/* clock_mono_us() of the first failure since a COMMIT; 0 */
 	struct metric		*batch_events, *ack;	/* the table's */
 };
 

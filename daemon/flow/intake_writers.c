@@ -210,18 +210,38 @@ is_contention(const char *sqlstate)
 	return strncmp(sqlstate, "40", 2) == 0 || strcmp(sqlstate, "55P03") == 0;
 }
 
+/* Nothing was committed for so long that it is no matter of this batch any more: what is in the
+ * way may be ours, a COMMIT of another writer which waits for a standby and holds the keys. */
+static bool
+is_stuck(const struct intake *in)
+{
+	return in->stuck_us != 0 && clock_mono_us() - in->stuck_us > TROUBLE_US;
+}
+
+static void
+set_trouble(struct intake *in, const struct err *why)
+{
+	in->trouble = *why;
+	for (size_t i = 0; is_stuck(in) && i < nwriters(in); i++)
+		if (!writer_is_up(in->writers[i]))	/* it says what the others wait for */
+			err_set(&in->trouble, why->kind, "%s", writer_why(in->writers[i]));
+	in->trouble_us = clock_mono_us();
+}
+
 /* For /readyz: what time does not heal (a right or a function that is missing), and what
  * several tries did not (a full disk, a partition that cannot be made). */
 static void
 note_trouble(struct intake *in, const struct batch *b, const struct write_failure *why)
 {
-	bool lasts = why->err.kind == ERR_CONFIG || (b->failures > 0 &&
+	bool lasts = why->err.kind == ERR_CONFIG || is_stuck(in) || (b->failures > 0 &&
 	    !is_contention(why->sqlstate) && (b->failures >= TROUBLE_FAILURES || b->n == 0));
 
-	if (!lasts || why->err.kind == ERR_INPUT)
+	if (why->err.kind == ERR_INPUT)
 		return;
-	in->trouble = why->err;
-	in->trouble_us = clock_mono_us();
+	if (in->stuck_us == 0)
+		in->stuck_us = clock_mono_us();
+	if (lasts)
+		set_trouble(in, &why->err);
 }
 
 static void
@@ -282,7 +302,7 @@ on_done(void *owner, struct batch *b, const struct write_failure *why)
 		failed(in, b, why);
 		return;
 	}
-	in->trouble_us = 0;
+	in->trouble_us = in->stuck_us = 0;
 	if (b->is_drain) {
 		backlog_done(in->backlog, b, NULL);
 		return;

@@ -138,8 +138,7 @@ def test_the_server_notices_a_daemon_that_vanished_within_7_s(mortal, daemon):
 def test_a_standby_that_is_away_leaves_a_few_server_processes_behind_and_readyz_says_so(pair, daemon, sender, tell):
     """A COMMIT that waits for it does not notice that its client has gone: a daemon that came back again and again would
     fill the server with such processes."""
-    # Small batches, so that both writers have one: were all events in one, the other would wait for its keys instead.
-    d = daemon({**pair.config(), "batch_max": 8}, database=pair.database)
+    d = daemon(pair.config(), database=pair.database)
     s = sender(d, conns=32)
     s.wait_for(500)
     pair.standby.stop()

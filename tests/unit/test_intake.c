@@ -1427,6 +1427,41 @@ events_can_be_acknowledged_while_either_store_takes_them(void **state)
 	assert_false(h.spool.takes);
 }
 
+/* The COMMIT of one writer hangs at a standby and keeps the keys that the other one needs: each of
+ * its failures is mere contention, but nothing is acknowledged any more. */
+static void
+contention_alone_is_trouble_when_nothing_is_committed_for_long(void **state)
+{
+	struct intake_health h;
+
+	(void)state;
+	start_with(2, false, 1 << 24);
+	go_down(0);
+	(void)submit("a");
+	for (int s = 0; s < 10; s++) {
+		(void)submit("again");	/* some come in all the time */
+		pass_ms(1000);
+		if (writers[1].batch != NULL)
+			fail_by(1, ERR_RETRY, "55P03");
+		intake_health(in, &h);
+		assert_true(h.is_ready);
+	}
+	for (int s = 0; s < 3; s++) {
+		(void)submit("again");
+		pass_ms(1000);
+		if (writers[1].batch != NULL)
+			fail_by(1, ERR_RETRY, "55P03");
+	}
+	intake_health(in, &h);
+	assert_false(h.is_ready);
+	assert_string_equal(h.database_why, "it is away");
+	(void)submit("b");
+	pass_ms(1000);
+	commit(1);
+	intake_health(in, &h);
+	assert_true(h.is_ready);
+}
+
 #define route_test(f)	cmocka_unit_test_setup_teardown(f, before_each, after_each)
 
 int
@@ -1471,6 +1506,7 @@ main(void)
 		route_test(at_the_end_who_got_no_answer_is_told_to_keep_it),
 		route_test(nothing_more_is_drained_at_the_end),
 		route_test(events_can_be_acknowledged_while_either_store_takes_them),
+		route_test(contention_alone_is_trouble_when_nothing_is_committed_for_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
