@@ -15,6 +15,7 @@
 #include "base/net_set.h"
 #include "channels/channel.h"
 #include "channels/registry.h"
+#include "flow/action.h"
 #include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
@@ -178,6 +179,22 @@ source_type(size_t n)
 	return &types[n];
 }
 
+static const struct conf_variant *
+action_variant(size_t n)
+{
+	static struct conf_variant types[MAX_TYPES];
+
+	if (n >= MAX_TYPES || action_types[n] == NULL)
+		return NULL;
+	types[n] = (struct conf_variant){ action_types[n]->name, action_types[n]->keys,
+	    action_types[n]->conf_size };
+	return &types[n];
+}
+
+static const struct conf_key action_keys[] = {
+	{ 0 },
+};
+
 #define OF_CONFIG(field) offsetof(struct config, field)
 
 const struct conf_key config_keys[] = {
@@ -205,6 +222,9 @@ const struct conf_key config_keys[] = {
 	    .size = sizeof(struct source), .variant = source_type,
 	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
 	    "by a reload." },
+	{ "actions", CONF_NAMED, OF_CONFIG(actions), .reload = true, .keys = action_keys,
+	    .size = sizeof(struct action), .variant = action_variant,
+	    .help = "What rules do, by name." },
 	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
 	    .def = TOUCHLOG_PRESETDIR,
 	    .help = "The folder of the presets, NAME.yaml each." },
@@ -488,6 +508,21 @@ check_former_names(struct config *c)
 }
 
 static void
+check_action(struct config *c, struct conf_named *named)
+{
+	struct action *a = named->common;
+
+	a->name = named->name;
+	for (size_t i = 0; named->variant != NULL && action_types[i] != NULL; i++) {
+		if (action_types[i]->name != named->variant->name)
+			continue;
+		a->type = action_types[i];
+		if (a->type->check != NULL)
+			a->type->check(c->conf, named->node, named->own);
+	}
+}
+
+static void
 judge(struct config *c)
 {
 	check_conninfo(c, "conninfo", c->database.conninfo_text);
@@ -502,6 +537,8 @@ judge(struct config *c)
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);
+	for (size_t i = 0; i < c->actions.n; i++)
+		check_action(c, &c->actions.v[i]);
 	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)
 		conf_complain(c->conf, NULL, "listeners: at least one is needed");
 }

@@ -44,6 +44,7 @@ struct config {
 	struct database_conf	 database;
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
+	struct conf_named_list	 actions;	/* common: struct action */
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;
