@@ -159,7 +159,7 @@ DECLARE
 	path text[];
 	result text := '';
 BEGIN
-	FOR piece IN SELECT m[1] FROM regexp_matches(template, '(\{\{|\}\}|\{[^}]*\}|[^{}]+)', 'g') m LOOP
+	FOR piece IN SELECT m[1] FROM regexp_matches(template, '(\{\{|\}\}|\{[^{}]*\}|[^{}]+)', 'g') m LOOP
 		IF piece IN ('{{', '}}') THEN
 			result := result || left(piece, 1);
 		ELSIF left(piece, 1) <> '{' THEN
@@ -168,7 +168,7 @@ BEGIN
 			piece := substr(piece, 2, length(piece) - 2);
 			path := string_to_array(split_part(piece, '|', 1), '.');
 			IF NOT payload ? path[1] THEN
-				path := 'interaction' || path;
+				path := 'interaction'::text || path;
 			END IF;
 			result := result || coalesce(nullif(payload #>> path, ''),
 			    substr(piece, length(split_part(piece, '|', 1)) + 2));
@@ -202,14 +202,14 @@ DECLARE
 	c touchlog.customer;
 	was jsonb;
 	becomes jsonb;
-	tags text[];
+	fresh text[];
 BEGIN
 	SELECT r.* INTO c FROM touchlog.customer m JOIN touchlog.customer r ON r.id = m.root_id
 	WHERE m.id = f.customer_id AND f.customer_id > 0 FOR UPDATE OF r;
 	IF c.id IS NULL THEN
 		RETURN 'no customer is known: nothing was changed';
 	END IF;
-	tags := ARRAY(SELECT t FROM (SELECT unnest(c.tags) UNION SELECT jsonb_array_elements_text(
+	fresh := ARRAY(SELECT t FROM (SELECT unnest(c.tags) UNION SELECT jsonb_array_elements_text(
 	    coalesce(act->'add', '[]'))) x(t) WHERE NOT coalesce(act->'remove', '[]') ? t ORDER BY t);
 	CASE act->>'type'
 	WHEN 'stage' THEN
@@ -224,9 +224,9 @@ BEGIN
 		WHERE x.id = c.id AND x.priority IS DISTINCT FROM (act->>'to')::smallint;
 	ELSE
 		was := to_jsonb(c.tags);
-		becomes := to_jsonb(tags);
-		UPDATE touchlog.customer x SET tags = perform_profile.tags
-		WHERE x.id = c.id AND NOT (x.tags @> perform_profile.tags AND x.tags <@ perform_profile.tags);
+		becomes := to_jsonb(fresh);
+		UPDATE touchlog.customer x SET tags = fresh
+		WHERE x.id = c.id AND NOT (x.tags @> fresh AND x.tags <@ fresh);
 	END CASE;
 	IF FOUND THEN
 		INSERT INTO touchlog.customer_change (customer_id, who, what, why)
