@@ -253,9 +253,10 @@ BEGIN
 	RETURN NULL;
 END $$;
 
--- The same, where what cannot be done fails by itself and not with all that was claimed.
+-- The same with its receipt, of which it returns the status: what cannot be done fails by itself and not
+-- with all that was claimed.
 CREATE FUNCTION touchlog.perform_safely(act jsonb, o touchlog.outbox, f touchlog.firing, now timestamptz)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	note text;
 	sqlstate_was text;
@@ -263,6 +264,7 @@ BEGIN
 	BEGIN
 		note := touchlog.perform(act, o, f);
 		PERFORM touchlog.outbox_end(o, 'done', note, now);
+		RETURN 'done';
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS sqlstate_was = RETURNED_SQLSTATE, note = MESSAGE_TEXT;
 		-- A lock that was not got, a full disk: that is not the action's fault.
@@ -270,13 +272,15 @@ BEGIN
 			RAISE;
 		END IF;
 		PERFORM touchlog.outbox_end(o, 'dead', note, now);
+		RETURN 'dead';
 	END;
 END $$;
 
 ------------------------------------------------------------------ claim
--- What a daemon is to do.  attempt: its receipt's; nth: of those since it was last revived.
-CREATE TYPE touchlog.outbox_job AS (id bigint, firing_id bigint, action text, attempt integer,
-    nth integer, payload jsonb, address text, token text);
+-- A row that was seen to.  ended: what became of it (a receipt's status; unknown: put off); null: the
+-- daemon is to do it.  attempt: its receipt's; nth: of those since it was last revived.
+CREATE TYPE touchlog.outbox_job AS (id bigint, firing_id bigint, action text, ended text,
+    attempt integer, nth integer, payload jsonb, address text, token text);
 
 -- Whose profiles the rows will change: locked in one order, before the first of them is.
 CREATE FUNCTION touchlog.outbox_lock_customers(ids bigint[], actions jsonb) RETURNS void
@@ -322,8 +326,42 @@ BEGIN
 	RETURN 'unknown';
 END $$;
 
--- n due rows at most.  actions: by name, what a configuration says of each ({"type", …}).  A last row
--- without an id has in `attempt` how many rows were seen to.
+-- Sees to one row, which the caller has locked.
+CREATE FUNCTION touchlog.outbox_take(row_id bigint, instance text, lease interval, actions jsonb,
+    tries integer, now timestamptz) RETURNS touchlog.outbox_job LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	o touchlog.outbox;
+	f touchlog.firing;
+	act jsonb;
+	ended text;
+	may record;
+BEGIN
+	SELECT x.* INTO STRICT o FROM touchlog.outbox x WHERE x.id = row_id;
+	SELECT x.* INTO STRICT f FROM touchlog.firing x WHERE x.id = o.firing_id;
+	act := actions->o.action;
+	o.attempts := o.attempts + 1;
+	ended := touchlog.outbox_refuse(o, f, act, tries, now);
+	SELECT 'ok' AS verdict, NULL::text AS address, NULL::text AS token INTO may;
+	IF ended IS NULL AND act->>'type' IN ('task', 'stage', 'tag', 'priority', 'notify') THEN
+		ended := touchlog.perform_safely(act, o, f, now);
+	ELSIF ended IS NULL AND (act ? 'purpose' OR act->>'type' = 'email') THEN
+		SELECT * INTO may FROM touchlog.may_send(act, f.customer_id, o.payload);
+		IF may.verdict <> 'ok' THEN
+			PERFORM touchlog.outbox_end(o, may.verdict, NULL, now);
+			ended := may.verdict;
+		END IF;
+	END IF;
+	IF ended IS NULL THEN
+		UPDATE touchlog.outbox x SET attempts = o.attempts, claimed_by = instance,
+		    claim_until = now + lease, next_at = now + lease
+		WHERE x.id = o.id;
+	END IF;
+	RETURN ROW(o.id, o.firing_id, o.action, ended, o.attempts, o.attempts - o.forgiven,
+	    CASE WHEN ended IS NULL THEN o.payload END, may.address, may.token)::touchlog.outbox_job;
+END $$;
+
+-- Sees to n due rows at most.  actions: by name, what a configuration says of each ({"type", …}).
 CREATE FUNCTION touchlog.outbox_claim(n integer, instance text, lease interval, actions jsonb,
     tries integer DEFAULT 36, now timestamptz DEFAULT clock_timestamp())
 RETURNS SETOF touchlog.outbox_job LANGUAGE plpgsql SECURITY DEFINER
@@ -333,10 +371,6 @@ DECLARE
 	ids bigint[] := ARRAY(SELECT o.id FROM touchlog.outbox o WHERE o.next_at <= now
 	    ORDER BY o.next_at LIMIT n FOR UPDATE SKIP LOCKED);
 	one bigint;
-	o touchlog.outbox;
-	f touchlog.firing;
-	act jsonb;
-	may record;
 BEGIN
 	IF ids = '{}' THEN
 		RETURN;
@@ -348,30 +382,8 @@ BEGIN
 	END IF;
 	PERFORM touchlog.outbox_lock_customers(ids, actions);
 	FOREACH one IN ARRAY ids LOOP
-		SELECT x.* INTO STRICT o FROM touchlog.outbox x WHERE x.id = one;
-		SELECT x.* INTO STRICT f FROM touchlog.firing x WHERE x.id = o.firing_id;
-		act := actions->o.action;
-		o.attempts := o.attempts + 1;
-		CONTINUE WHEN touchlog.outbox_refuse(o, f, act, tries, now) IS NOT NULL;
-		IF act->>'type' IN ('task', 'stage', 'tag', 'priority', 'notify') THEN
-			PERFORM touchlog.perform_safely(act, o, f, now);
-			CONTINUE;
-		END IF;
-		SELECT 'ok' AS verdict, NULL::text AS address, NULL::text AS token INTO may;
-		IF act ? 'purpose' OR act->>'type' = 'email' THEN
-			SELECT * INTO may FROM touchlog.may_send(act, f.customer_id, o.payload);
-		END IF;
-		IF may.verdict <> 'ok' THEN
-			PERFORM touchlog.outbox_end(o, may.verdict, NULL, now);
-			CONTINUE;
-		END IF;
-		UPDATE touchlog.outbox x SET attempts = o.attempts, claimed_by = instance,
-		    claim_until = now + lease, next_at = now + lease
-		WHERE x.id = one;
-		RETURN NEXT ROW(o.id, o.firing_id, o.action, o.attempts, o.attempts - o.forgiven,
-		    o.payload, may.address, may.token)::touchlog.outbox_job;
+		RETURN NEXT touchlog.outbox_take(one, instance, lease, actions, tries, now);
 	END LOOP;
-	RETURN NEXT ROW(NULL, NULL, NULL, cardinality(ids), NULL, NULL, NULL, NULL)::touchlog.outbox_job;
 END $$;
 
 ------------------------------------------------------------------ settle
@@ -431,15 +443,19 @@ BEGIN
 	DELETE FROM touchlog.action_gone g WHERE actions ? g.action;
 END $$;
 
--- What a dispatcher wants to know: whether anything may leave, and when it is wanted next (null: not).
-CREATE FUNCTION touchlog.outbox_next(OUT paused boolean, OUT next_at timestamptz, OUT task_due timestamptz)
+-- What a dispatcher wants to know: whether anything may leave, and in how many seconds the next row,
+-- timer or task is due (null: none).
+CREATE FUNCTION touchlog.outbox_next(OUT paused boolean, OUT outbox_s double precision,
+    OUT timer_s double precision, OUT task_s double precision)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	paused := (SELECT p.paused FROM touchlog.outbox_pause p);
-	next_at := (SELECT o.next_at FROM touchlog.outbox o WHERE o.next_at < 'infinity'
-	    ORDER BY o.next_at LIMIT 1);
-	task_due := (SELECT t.due FROM touchlog.task t WHERE t.done_at IS NULL AND t.overdue_at IS NULL
-	    AND t.due IS NOT NULL ORDER BY t.due LIMIT 1);
+	outbox_s := extract(epoch FROM (SELECT o.next_at FROM touchlog.outbox o
+	    WHERE o.next_at < 'infinity' ORDER BY o.next_at LIMIT 1) - clock_timestamp());
+	timer_s := extract(epoch FROM (SELECT t.due FROM touchlog.timer t ORDER BY t.due LIMIT 1)
+	    - clock_timestamp());
+	task_s := extract(epoch FROM (SELECT t.due FROM touchlog.task t WHERE t.done_at IS NULL
+	    AND t.overdue_at IS NULL AND t.due IS NOT NULL ORDER BY t.due LIMIT 1) - clock_timestamp());
 END $$;
 
 -- For gauges.  Counts stop at a hundred thousand: they are asked for often.

@@ -29,7 +29,7 @@ ACTIONS = {
     "broken": {"type": "task", "title": "x", "due": "1 hour", "calendar": "no such calendar"},
     "notify": {"type": "notify", "channel": "touchlog"},
 }
-CLAIM = """SELECT id, firing_id, action, attempt, nth, payload, address, token
+CLAIM = """SELECT id, firing_id, action, ended, attempt, nth, payload
     FROM touchlog.outbox_claim(%s, %s, %s, %s, 36, {now})"""
 STATES = "SELECT status FROM touchlog.delivery WHERE {} ORDER BY outbox_id, attempt"
 
@@ -49,8 +49,8 @@ def log(conn, name, who="a@x"):
 def claim(conn, n=50, instance="one", lease="1 minute", now="clock_timestamp()", actions=None):
     """What is handed out, and how many rows were seen to."""
     found = rows(conn, CLAIM.format(now=now), [n, instance, lease, json.dumps(ACTIONS if actions is None else actions)])
-    jobs = [dict(zip(("id", "firing", "action", "attempt", "nth", "payload"), r)) for r in found if r[0] is not None]
-    return jobs, sum(r[3] for r in found if r[0] is None)
+    jobs = [dict(zip(("id", "firing", "action", "ended", "attempt", "nth", "payload"), r)) for r in found]
+    return [j for j in jobs if j["ended"] is None], len(jobs)
 
 
 def settle(conn, job, ends, retry_at=None, error=None, log=None, instance="one"):
