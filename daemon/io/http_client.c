@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outgoing HTTP.
- *
- * libcurl says which sockets it waits for and how long (on_socket_wish, on_timer_wish);
- * libevent says what happened to them (on_socket, on_timer).  What is finished is reported
- * from a turn of the loop of its own: libcurl may not be called back from within itself.
+ * Outgoing HTTP.  What libcurl waits for, and from where it reports, is in curl_loop.c.
  */
 #include "io/http_client.h"
 
@@ -12,11 +8,9 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include <curl/curl.h>
-#include <event2/event.h>
-
 #include "base/buf.h"
 #include "io/address_guard.h"
+#include "io/curl_loop.h"
 
 enum { CONNECT_SHARE = 2 };	/* of the time, to connect */
 
@@ -35,21 +29,9 @@ struct http_fetch {
 };
 
 struct http_client {
-	struct event_base	*base;		/* the caller's */
-	CURLM			*multi;		/* ours */
-	struct event		*timer;		/* ours: what libcurl waits for */
-	struct event		*finished;	/* ours: somebody is to be told */
+	struct curl_loop	*loop;		/* ours */
 	TAILQ_HEAD(, http_fetch) fetches;
 };
-
-static struct http_fetch *
-fetch_of(CURL *easy)
-{
-	union { char *text; struct http_fetch *fetch; } p = { NULL };
-
-	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &p.text);
-	return p.fetch;
-}
 
 /* ---- the end of a fetch ---- */
 
@@ -57,7 +39,7 @@ static void
 fetch_free(struct http_fetch *f)
 {
 	TAILQ_REMOVE(&f->client->fetches, f, in_list);
-	(void)curl_multi_remove_handle(f->client->multi, f->easy);
+	curl_loop_remove(f->client->loop, f->easy);
 	curl_easy_cleanup(f->easy);
 	curl_slist_free_all(f->headers);
 	buf_fini(&f->body);
@@ -108,80 +90,9 @@ finish(struct http_fetch *f, CURLcode code)
 }
 
 static void
-finish_all(struct http_client *c)
+on_ended(CURL *easy, CURLcode code)
 {
-	CURLMsg *m;
-	int left;
-
-	while ((m = curl_multi_info_read(c->multi, &left)) != NULL)
-		if (m->msg == CURLMSG_DONE)
-			finish(fetch_of(m->easy_handle), m->data.result);
-}
-
-static void
-on_finished(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	finish_all(arg);
-}
-
-/* ---- libcurl and libevent ---- */
-
-static void
-act(struct http_client *c, curl_socket_t fd, int mask)
-{
-	int running;
-
-	(void)curl_multi_socket_action(c->multi, fd, mask, &running);
-	event_active(c->finished, 0, 0);
-}
-
-static void
-on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	act(arg, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) |
-	    (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static void
-on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int
-on_socket_wish(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
-{
-	struct http_client *c = arg;
-	struct event *ev = of_socket;
-
-	(void)easy;
-	if (ev != NULL)
-		event_free(ev);
-	ev = what == CURL_POLL_REMOVE ? NULL :
-	    event_new(c->base, fd, (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-	    (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST), on_socket, c);
-	if (ev != NULL && event_add(ev, NULL) != 0) {
-		event_free(ev);
-		ev = NULL;
-	}
-	(void)curl_multi_assign(c->multi, fd, ev);
-	return what == CURL_POLL_REMOVE || ev != NULL ? 0 : -1;
-}
-
-static int
-on_timer_wish(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http_client *c = arg;
-	const struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
-
-	(void)multi;
-	if (timeout_ms < 0)
-		return event_del(c->timer);
-	return event_add(c->timer, &tv);
+	finish(curl_private(easy), code);
 }
 
 static size_t
@@ -214,23 +125,15 @@ http_client_new(struct event_base *base, struct err *err)
 {
 	struct http_client *c = calloc(1, sizeof(*c));
 
-	if (c != NULL && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
-		c->base = base;
-		TAILQ_INIT(&c->fetches);
-		c->multi = curl_multi_init();
-		c->timer = evtimer_new(base, on_timer, c);
-		c->finished = event_new(base, -1, 0, on_finished, c);
-		if (c->multi != NULL && c->timer != NULL && c->finished != NULL &&
-		    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket_wish) == CURLM_OK &&
-		    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) == CURLM_OK &&
-		    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer_wish) == CURLM_OK &&
-		    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) == CURLM_OK)
-			return c;
-		http_client_free(c);
-		c = NULL;
+	if (c == NULL) {
+		(void)err_set(err, ERR_RETRY, "out of memory");
+		return NULL;
 	}
+	TAILQ_INIT(&c->fetches);
+	c->loop = curl_loop_new(base, on_ended, err);
+	if (c->loop != NULL)
+		return c;
 	free(c);
-	(void)err_set(err, ERR_RETRY, "libcurl cannot be started");
 	return NULL;
 }
 
@@ -243,13 +146,7 @@ http_client_free(struct http_client *c)
 		return;
 	while ((f = TAILQ_FIRST(&c->fetches)) != NULL)
 		finish(f, CURLE_ABORTED_BY_CALLBACK);
-	if (c->multi != NULL)
-		(void)curl_multi_cleanup(c->multi);
-	if (c->timer != NULL)
-		event_free(c->timer);
-	if (c->finished != NULL)
-		event_free(c->finished);
-	curl_global_cleanup();
+	curl_loop_free(c->loop);
 	free(c);
 }
 
@@ -332,7 +229,7 @@ http_client_send(struct http_client *c, const struct http_ask *ask,
 	TAILQ_INSERT_TAIL(&c->fetches, f, in_list);
 	if (f->easy != NULL && set_options(f, ask) && add_headers(f, ask->headers) &&
 	    set_body(f, ask) && set_guard(f, ask) &&
-	    curl_multi_add_handle(c->multi, f->easy) == CURLM_OK)
+	    curl_loop_add(c->loop, f->easy))
 		return f;
 	fetch_free(f);
 	(void)err_set(err, ERR_RETRY, "libcurl takes no further request");
