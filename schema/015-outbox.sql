@@ -348,7 +348,7 @@ BEGIN
 	ELSIF ended IS NULL AND (act ? 'purpose' OR act->>'type' = 'email') THEN
 		SELECT * INTO may FROM touchlog.may_send(act, f.customer_id, o.payload);
 		IF may.verdict <> 'ok' THEN
-			PERFORM touchlog.outbox_end(o, may.verdict, NULL, now);
+			PERFORM touchlog.outbox_end(o, may.verdict, may.reason, now);
 			ended := may.verdict;
 		END IF;
 	END IF;

@@ -153,7 +153,16 @@ def leased(conn, other):
     rows(conn, "DELETE FROM touchlog.outbox")
 
 
+def set_may_send(conn, verdict):
+    """What consent.py tests is not the matter here."""
+    rows(conn, "DROP FUNCTION touchlog.may_send")
+    rows(conn, f"""CREATE FUNCTION touchlog.may_send(act jsonb, customer bigint, payload jsonb, OUT verdict text,
+        OUT address text, OUT token text, OUT reason text) LANGUAGE plpgsql AS $$
+        BEGIN verdict := '{verdict}'; address := 'a@x'; token := 't'; reason := 'so'; END $$""")
+
+
 def withheld(conn):
+    set_may_send(conn, "ok")
     log(conn, "twice-1")
     jobs, _ = claim(conn)
     firing = jobs[0]["firing"]
@@ -166,11 +175,11 @@ def withheld(conn):
     jobs, _ = claim(conn)
     settle(conn, jobs[0], "no_consent")
     same("one of which something was done stays fired", one(conn, state, [jobs[0]["firing"]]), "fired")
-    rows(conn, """CREATE OR REPLACE FUNCTION touchlog.may_send(act jsonb, customer bigint, payload jsonb, OUT verdict text,
-        OUT address text, OUT token text) LANGUAGE plpgsql AS $$ BEGIN verdict := 'no_consent'; END $$""")
+    set_may_send(conn, "no_consent")
     log(conn, "twice-2")
     same("what may not be sent is not handed out", claim(conn)[0], [])
     same("and its firing says why", one(conn, "SELECT state FROM touchlog.firing ORDER BY id DESC LIMIT 1"), "no_consent")
+    same("as does its receipt", rows(conn, "SELECT DISTINCT status, error FROM touchlog.delivery WHERE firing_id = (SELECT max(id) FROM touchlog.firing)"), [("no_consent", "so")])
 
 
 def unknown(conn):
