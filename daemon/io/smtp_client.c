@@ -78,7 +78,7 @@ static void
 settings_free(struct settings *s)
 {
 	union { const char *p; char *ours; } url = { s->server.url }, user = { s->server.user },
-	    secret = { s->server.secret }, ca = { s->server.ca_file };
+	    secret = { s->server.secret }, ca = { s->server.ca_file }, helo = { s->server.helo };
 
 	free(url.ours);
 	free(user.ours);
@@ -86,6 +86,7 @@ settings_free(struct settings *s)
 		explicit_bzero(secret.ours, strlen(secret.ours));
 	free(secret.ours);
 	free(ca.ours);
+	free(helo.ours);
 	free(s->url);
 	free(s);
 }
@@ -144,13 +145,29 @@ settings_new(const struct smtp_server *server)
 	s->server.connections = server->connections;
 	if (copy_text(server->url, &s->server.url) && copy_text(server->user, &s->server.user) &&
 	    copy_text(server->secret, &s->server.secret) &&
-	    copy_text(server->ca_file, &s->server.ca_file)) {
+	    copy_text(server->ca_file, &s->server.ca_file) &&
+	    copy_text(server->helo, &s->server.helo)) {
 		if (asprintf(&s->url, "%.*s/%s", (int)len, server->url, s->helo) >= 0)
 			return s;
 		s->url = NULL;
 	}
 	settings_free(s);
 	return NULL;
+}
+
+static bool
+is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+is_same(const struct smtp_server *a, const struct smtp_server *b)
+{
+	return is_same_text(a->url, b->url) && is_same_text(a->user, b->user) &&
+	    is_same_text(a->secret, b->secret) && is_same_text(a->ca_file, b->ca_file) &&
+	    is_same_text(a->helo, b->helo) && a->needs_tls == b->needs_tls &&
+	    a->timeout_ms == b->timeout_ms && a->connections == b->connections;
 }
 
 /* ---- the end of a connection, and of a mail ---- */
@@ -507,9 +524,12 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 bool
 smtp_client_use(struct smtp_client *c, const struct smtp_server *server, struct err *err)
 {
-	struct settings *s = settings_new(server);
 	struct smtp_conn *conn, *next;
+	struct settings *s;
 
+	if (c->settings != NULL && is_same(&c->settings->server, server))
+		return true;
+	s = settings_new(server);
 	if (s == NULL)
 		return err_set(err, ERR_RETRY, "out of memory");
 	settings_retire(c->settings);

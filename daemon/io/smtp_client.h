@@ -32,7 +32,7 @@ struct smtp_server {
 /* NULL: ERR_RETRY. */
 TL_MUST struct smtp_client *smtp_client_new(struct event_base *base,
     const struct smtp_server *server, struct err *err);
-/* For mails from now on; what is under way ends with the server it began with.  false:
+/* For mails from now on (the same one: nothing changes); what is under way ends with the server it began with.  false:
  * ERR_RETRY, memory; nothing changed. */
 TL_MUST bool smtp_client_use(struct smtp_client *c, const struct smtp_server *server,
     struct err *err);

@@ -77,18 +77,42 @@ is_ascii(struct str s)
 
 /* ---- the end of a mail ---- */
 
+/* A server may say anything. */
+static void
+make_printable(char *p)
+{
+	for (; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+			*p = '?';
+}
+
+/* "a@b.example" becomes "*@b.example": the text goes to the log, which holds no addresses. */
+static void
+hide_names(char *text)
+{
+	static const char ends[] = " <>()[]{}\"',;:=";
+	char *to = text;
+
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '@' && to > text && strchr(ends, to[-1]) == NULL) {
+			while (to > text && strchr(ends, to[-1]) == NULL)
+				to--;
+			*to++ = '*';
+		}
+		*to++ = *p;
+	}
+	*to = '\0';
+}
+
 static void
 end_mail(struct smtp_talk *t, enum smtp_end end, const char *what, struct str said)
 {
-	char *p = t->result.text;
-
 	t->mail = NULL;
 	t->result.end = end;
-	(void)snprintf(p, sizeof(t->result.text), "%s%s%.*s", what, *what != '\0' ? ": " : "",
-	    STR_ARG(str_prefix_utf8(said, 180)));
-	for (; *p != '\0'; p++)		/* a server may say anything */
-		if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
-			*p = '?';
+	(void)snprintf(t->result.text, sizeof(t->result.text), "%s%s%.*s", what,
+	    *what != '\0' ? ": " : "", STR_ARG(str_prefix_utf8(said, 180)));
+	make_printable(t->result.text);
+	hide_names(t->result.text);
 }
 
 static void

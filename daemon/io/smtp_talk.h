@@ -33,7 +33,8 @@ const char	*smtp_end_name(enum smtp_end end);
 
 struct smtp_result {
 	enum smtp_end	 end;
-	char		 text[240];	/* what the server said, and to what; printable */
+	char		 text[240];	/* what the server said, and to what; printable,
+						 * without the names before an @ */
 };
 
 enum smtp_state {

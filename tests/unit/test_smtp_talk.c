@@ -234,6 +234,18 @@ what_a_server_says_is_told_in_printable_letters(void **state)
 }
 
 static void
+what_a_server_says_is_told_without_addresses(void **state)
+{
+	struct smtp_talk t;
+
+	(void)state;
+	reach(&t, SMTP_RCPT, true);
+	assert_true(smtp_talk_input(&t, STR("550 5.1.1 <ann@c.example>: no ann@c.example here @ all\r\n")));
+	assert_string_equal(t.result.text, "RCPT TO: 550 5.1.1 <*@c.example>: no *@c.example here @ all");
+	smtp_talk_fini(&t);
+}
+
+static void
 a_full_stop_at_the_head_of_a_line_is_doubled(void **state)
 {
 	static const struct { const char *message; const char *wanted; } rows[] = {
@@ -270,6 +282,7 @@ main(void)
 		cmocka_unit_test(who_is_closed_while_nothing_is_sent_is_told),
 		cmocka_unit_test(a_server_that_babbles_is_left),
 		cmocka_unit_test(what_a_server_says_is_told_in_printable_letters),
+		cmocka_unit_test(what_a_server_says_is_told_without_addresses),
 		cmocka_unit_test(a_full_stop_at_the_head_of_a_line_is_doubled),
 	};
 
