@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/conf.h"
+#include "flow/action_set.h"
 #include "flow/intake.h"
 #include "io/spool.h"
 #include "model/identity.h"
@@ -45,6 +46,8 @@ struct config {
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
 	struct conf_named_list	 actions;	/* common: struct action */
+	struct conf_texts	 stages;
+	struct outbound_conf	 outbound;
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;
