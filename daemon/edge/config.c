@@ -195,6 +195,19 @@ static const struct conf_key action_keys[] = {
 	{ 0 },
 };
 
+static const struct conf_key outbound_keys[] = {
+	{ "per_host", CONF_INT, offsetof(struct outbound_conf, per_host), .min = 1, .max = 100,
+	    .def = "4", .reload = true,
+	    .help = "Requests that are under way to one host at a time." },
+	{ "allow_private", CONF_TEXTS, offsetof(struct outbound_conf, allow_private),
+	    .reload = true, .help = "Addresses and networks (10.0.0.0/8, 127.0.0.1) that actions may "
+	    "reach although they are private. Others that are not public are refused, by the address "
+	    "that is connected to. No proxy is used." },
+	{ "ca_file", CONF_TEXT, offsetof(struct outbound_conf, ca_file), .reload = true,
+	    .help = "Certificates (PEM) that receivers are verified by, instead of the system's." },
+	{ 0 },
+};
+
 #define OF_CONFIG(field) offsetof(struct config, field)
 
 const struct conf_key config_keys[] = {
@@ -239,6 +252,10 @@ const struct conf_key config_keys[] = {
 	{ "actions", CONF_NAMED, OF_CONFIG(actions), .reload = true, .keys = action_keys,
 	    .size = sizeof(struct action), .variant = action_variant,
 	    .help = "What rules do, by name." },
+	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
+	    .help = "The stages of a customer, in their order." },
+	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
+	    .help = "Limits of what actions send." },
 	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
 	    .def = TOUCHLOG_PRESETDIR,
 	    .help = "The folder of the presets, NAME.yaml each." },
@@ -260,7 +277,7 @@ const struct conf_key config_keys[] = {
 	    .help = "Customers that identities may join to one; a larger join is recorded as "
 	    "refused, for a person to look at." },
 	{ "drain_timeout", CONF_MS, OF_CONFIG(drain_ms), .min = 0, .max = 600000, .def = "10s",
-	    .help = "At SIGTERM, how long requests that were begun may take." },
+	    .help = "At SIGTERM, how long requests and deliveries that were begun may take." },
 	{ 0 },
 };
 
@@ -381,6 +398,21 @@ check_proxies(struct config *c)
 		conf_complain(c->conf, conf_find(conf_root(c->conf), "trusted_proxies"),
 		    "trusted_proxies: entry %zu is no address and no network such as 10.0.0.0/8",
 		    bad + 1);
+}
+
+static void
+check_outbound(struct config *c)
+{
+	const struct conf_node *block = conf_find(conf_root(c->conf), "outbound");
+	struct outbound_conf *o = &c->outbound;
+	size_t bad = 0;
+
+	if (o->allow_private.n == 0)
+		return;
+	o->allowed = net_set_new(conf_arena(c->conf), o->allow_private.v, o->allow_private.n, &bad);
+	if (o->allowed == NULL && bad < o->allow_private.n)
+		conf_complain(c->conf, conf_find(block, "allow_private"), "outbound.allow_private: "
+		    "entry %zu is no address and no network such as 10.0.0.0/8", bad + 1);
 }
 
 /* The block makes the spool: its rows have defaults, which are not asked for without it. */
@@ -558,6 +590,7 @@ judge(struct config *c)
 	check_former_names(c);
 	mail_conf_check(c->conf, conf_root(c->conf), &c->mail);
 	c->action_env = (struct action_env){ &c->mail, &c->own, c->public_url };
+	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
 	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)

@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/conf.h"
 #include "flow/action.h"
+#include "flow/action_set.h"
 #include "flow/intake.h"
 #include "flow/mail_conf.h"
 #include "io/spool.h"
@@ -49,6 +50,8 @@ struct config {
 	struct conf_named_list	 actions;	/* common: struct action */
 	struct mail_conf	 mail;
 	struct action_env	 action_env;	/* of the rest, for the actions */
+	struct conf_texts	 stages;
+	struct outbound_conf	 outbound;
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;

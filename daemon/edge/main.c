@@ -18,7 +18,8 @@
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 3, SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
 
 static const char usage[] =
-    "usage: touchlogd [-c FILE]            run, logging to stderr\n"
+    "usage: touchlogd [-c FILE] [--hold-actions]\n"
+    "                                      run, logging to stderr; do no actions\n"
     "       touchlogd -t [-c FILE]         check the configuration and end\n"
     "       touchlogd --schema             print the JSON Schema of the configuration\n"
     "       touchlogd --version | --help\n";
@@ -28,6 +29,7 @@ enum what { RUN, CHECK, SCHEMA, MAN_SETTINGS, MAN_METRICS };
 struct arguments {
 	const char	*path;
 	enum what	 what;
+	bool		 holds_actions;
 };
 
 /* Ends the program for --help, --version and what it does not understand. */
@@ -36,6 +38,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' },
+		{ "hold-actions", no_argument, NULL, 'H' },
 		{ "schema", no_argument, NULL, 's' }, { "version", no_argument, NULL, 'V' },
 		/* For the build, which makes the man pages from the tables. */
 		{ "man-settings", no_argument, NULL, 'm' },
@@ -47,6 +50,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		switch (o) {
 		case 'c': a->path = optarg; break;
 		case 't': a->what = CHECK; break;
+		case 'H': a->holds_actions = true; break;
 		case 's': a->what = SCHEMA; break;
 		case 'm': a->what = MAN_SETTINGS; break;
 		case 'M': a->what = MAN_METRICS; break;
@@ -105,7 +109,7 @@ check(const char *path)
 }
 
 static int
-run(const char *path)
+run(const char *path, bool holds_actions)
 {
 	struct config *c = show(config_load(path));
 	struct err err;
@@ -116,7 +120,7 @@ run(const char *path)
 		config_free(c);
 		return EXIT_CONFIG;
 	}
-	if (daemon_run(path, c, TOUCHLOG_VERSION, &err))
+	if (daemon_run(path, c, TOUCHLOG_VERSION, holds_actions, &err))
 		return EXIT_SUCCESS;
 	log_error("start_failed", F_ERR(&err));
 	return err.kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
@@ -129,6 +133,6 @@ main(int argc, char **argv)
 
 	read_arguments(&a, argc, argv);
 	if (a.what == RUN)
-		return run(a.path);
+		return run(a.path, a.holds_actions);
 	return a.what == CHECK ? check(a.path) : print_table(a.what);
 }

@@ -53,6 +53,10 @@ struct action {
 	const struct action_type	*type;
 };
 
+/* What `stages` is when it is not set. */
+#define ACTION_STAGES	\
+	"[selection, reach, acquisition, conversion, retention, loyalty, at_risk, lost]"
+
 /* By name, for `type`; ended by NULL. */
 extern const struct action_type *const action_types[];
 

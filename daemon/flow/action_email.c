@@ -7,7 +7,7 @@
  * at each try: a mail that left twice, since the server's last word was lost, can be told to be
  * one by whoever gets it.
  */
-#include "flow/action.h"
+#include "flow/action_types.h"
 
 #include <stdlib.h>
 

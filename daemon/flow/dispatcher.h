@@ -40,8 +40,6 @@ void	dispatcher_free(struct dispatcher *d);
 void	dispatcher_use(struct dispatcher *d, struct action_set *take_set);
 /* Rows were made: look at once. */
 void	dispatcher_poke(struct dispatcher *d);
-/* Sets the gauges. */
-void	dispatcher_measure(const struct dispatcher *d);
 
 /* The end of the program, step by step.  First: nothing more is begun. */
 void	dispatcher_stop(struct dispatcher *d);

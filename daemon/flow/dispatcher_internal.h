@@ -61,6 +61,7 @@ struct dispatcher {
 	size_t			 reading;	/* the step whose results come next */
 	bool			 is_sent[DISPATCH_NSTEPS];
 	bool			 has_failed;	/* the step that is read */
+	bool			 is_stale;	/* the session knows an older schema */
 	int64_t			 round_us;	/* clock_mono_us(), when it began */
 	int64_t			 step_us;	/* clock_mono_us(), when the step before ended */
 	/* What it found. */
@@ -75,7 +76,7 @@ struct dispatcher {
 	bool			 again;		/* at once */
 	bool			 has_recovered, has_adopted, has_configured, is_seen;
 	bool			 was_spooling;	/* as it was last told */
-	int64_t			 started_us, seen_us, measured_us, next_us;	/* clock_mono_us() */
+	int64_t			 started_us, seen_us, measured_us;	/* clock_mono_us() */
 	int64_t			 complained_us;	/* clock_mono_us(), of a step that fails each time */
 	bool			 is_stopping, has_to_leave, spool_is_empty, has_left;
 };
