@@ -27,6 +27,7 @@
 #include "edge/config.h"
 #include "edge/listener.h"
 #include "edge/service.h"
+#include "edge/unsubscribe.h"
 #include "flow/action_set.h"
 #include "flow/dispatcher.h"
 #include "flow/intake.h"
@@ -55,6 +56,7 @@ struct daemon {
 	struct intake		*intake;
 	struct keeper		*keeper;
 	struct channel_host	*host;
+	struct unsubscribe	*unsubscribe;
 	struct listeners	*listeners;
 	struct dispatcher	*dispatcher;
 	struct service		*service;
@@ -313,6 +315,19 @@ stop_host(struct daemon *d)
 	channel_host_free(d->host);
 }
 
+static bool
+start_unsubscribe(struct daemon *d, struct err *err)
+{
+	d->unsubscribe = unsubscribe_new(d->loop, d->conninfo, d->intake, err);
+	return d->unsubscribe != NULL;
+}
+
+static void
+stop_unsubscribe(struct daemon *d)
+{
+	unsubscribe_free(d->unsubscribe);
+}
+
 /* As many connections as the limits of the listeners allow, where the system does. */
 static void
 raise_file_limit(void)
@@ -334,7 +349,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, err);
+	    d->intake, d->unsubscribe, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -455,6 +470,7 @@ static const struct part {
 	{ "intake",	start_intake,	 stop_intake },
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
+	{ "unsubscribe", start_unsubscribe, stop_unsubscribe },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },
