@@ -199,7 +199,9 @@ submit(struct ask *a)
 	struct unsubscribe *u = a->owner;
 	struct source_queue *queue = intake_queue(u->intake, "touchlog");
 	char id_text[TOKEN_BYTES + GENERATION_BYTES + 1], attributes[200];
-	struct interaction i = { .source = &u->source, .id = http_request_id(a->req) };
+	struct party nobody[1] = { { .nmentions = 0 } };	/* none of them is used */
+	struct interaction i = { .source = &u->source, .id = http_request_id(a->req),
+	    .parties = nobody };
 	struct dedupe_facts facts = { .external_id = external_id(a, id_text), .id = i.id };
 	struct err err;
 

@@ -201,7 +201,7 @@ class Session:
             assert line.endswith(b"\r\n") and len(line) <= 1000, line
             data += line[1:] if line.startswith(b".") else line
         mail = {"sender": self.sender, "to": self.to, "data": data, "tls": self.is_tls, "user": self.user, "session": self.number,
-                "message": email.message_from_bytes(data, policy=email.policy.default)}
+                "message": email.message_from_bytes(data.replace(b"\r\n", b"\n"), policy=email.policy.default)}
         self.reset()
         done = self.answer("BODY", "250 2.0.0 Ok: queued as 1A2B")
         if done is True:
