@@ -382,6 +382,29 @@ def check_lifecycle(play):
     harness.same("lifecycle: who only bounces and is away has no stage", "otto" in now, False)
 
 
+def check_at_once(play):
+    """Several events of one customer, whose stage is not yet what the first of them makes it."""
+    def buys(name, *days):
+        return [{"external_id": f"{name}-{day}", "occurred_at": f"2026-03-{day:02d}T10:00:00Z",
+                 "channel": "web", "kind": "purchase", "email": f"{name}@post.example"} for day in days]
+
+    def stage(name):
+        return harness.one(play.conn, "SELECT stage FROM touchlog.customer WHERE id = %s",
+                           [play.customers[f"{name}@post.example"]])
+
+    harness.rows(play.conn, "SELECT touchlog.make_partitions('2026-03-01')")
+    play.append(buys("twice", 1, 2))
+    harness.same("lifecycle: two purchases in one batch end in retention", stage("twice"), "retention")
+    play.append(buys("old", 3))
+    play.append(buys("old", 4))
+    play.append(buys("old", 5, 6))
+    harness.rows(play.conn, "UPDATE touchlog.customer SET stage = NULL WHERE id = %s",
+                 [play.customers["old@post.example"]])
+    play.append(buys("old", 7))
+    harness.same("lifecycle: the fifth purchase in a year is loyalty, although the rules saw none before",
+                 stage("old"), "loyalty")
+
+
 def test():
     files = fragments()
     check_files(files)
@@ -402,6 +425,7 @@ def test():
             check_decisions(play)
             if f.name == "lifecycle":
                 check_lifecycle(play)
+                check_at_once(play)
         finally:
             play.close()
     harness.drop(harness.PREFIX + "_ready")
