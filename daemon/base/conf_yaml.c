@@ -54,14 +54,20 @@ token_text(struct fy_token *token)
 	return s.p != NULL ? s : STR("");
 }
 
+static enum fy_scalar_style
+style_of(struct fy_event *e)
+{
+	if (e->type != FYET_SCALAR || e->scalar.value == NULL)
+		return FYSS_PLAIN;
+	return fy_token_scalar_style(e->scalar.value);
+}
+
 /* libfyaml's marks of quoted texts and aliases stand behind the quote or star. */
 static int
 sigil(struct fy_event *e)
 {
-	enum fy_scalar_style style = FYSS_PLAIN;
+	enum fy_scalar_style style = style_of(e);
 
-	if (e->type == FYET_SCALAR && e->scalar.value != NULL)
-		style = fy_token_scalar_style(e->scalar.value);
 	return e->type == FYET_ALIAS || style == FYSS_SINGLE_QUOTED ||
 	    style == FYSS_DOUBLE_QUOTED;
 }
@@ -81,6 +87,9 @@ new_node(struct yaml *y, struct fy_event *e)
 	if (mark != NULL) {
 		n->line = mark->line + 1;
 		n->col = mark->column + 1 - sigil(e);
+		n->at = mark->input_pos;
+		n->style = style_of(e) == FYSS_SINGLE_QUOTED ? CONF_SINGLE_QUOTED :
+		    style_of(e) == FYSS_DOUBLE_QUOTED ? CONF_DOUBLE_QUOTED : CONF_AS_IT_IS;
 	} else if (top != NULL) {
 		/* A value that is left out stands nowhere: its key is the place. */
 		n->line = top->key != NULL ? top->key->line : top->node->line;
@@ -360,6 +369,8 @@ conf_parse(struct conf *c, struct conf_file *file, struct str bytes)
 
 	if (parser == NULL || fy_parser_set_string(parser, bytes.p, bytes.n) != 0)
 		c->no_memory = true;
+	if (file != NULL)		/* NULL: a default */
+		file->bytes = conf_copy(c, bytes);
 	if (y != NULL && !c->no_memory) {
 		y->c = c;
 		y->file = file;

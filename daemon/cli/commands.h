@@ -4,6 +4,6 @@
 
 /* One line for each command: the only symbol of its file. */
 extern const struct command command_customer, command_inject, command_migrate,
-    command_parked, command_show, command_source, command_spool, command_tail, command_trace;
+    command_parked, command_rule, command_show, command_source, command_spool, command_tail, command_trace;
 
 #endif

@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
 	&command_inject,
 	&command_migrate,
 	&command_parked,
+	&command_rule,
 	&command_show,
 	&command_source,
 	&command_spool,

@@ -45,6 +45,9 @@ struct config {
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
 	struct conf_named_list	 actions;	/* common: struct action */
+	struct conf_named_list	 rules;		/* common: struct rule_conf */
+	struct conf_named_list	 calendars;	/* common: struct calendar_conf */
+	int64_t			 timer_grace_ms;
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;

@@ -29,6 +29,8 @@
 #include "edge/service.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
+#include "flow/rule_set.h"
+#include "flow/rules.h"
 #include "io/loop.h"
 #include "io/passed_sockets.h"
 
@@ -49,6 +51,7 @@ struct daemon {
 	struct intake		*intake;
 	struct keeper		*keeper;
 	struct channel_host	*host;
+	struct rules		*rules;
 	struct listeners	*listeners;
 	struct service		*service;
 	struct event		*signals[NSIGNALS];
@@ -79,11 +82,15 @@ set_reload_metrics(bool was_good)
 static bool
 use_config(struct daemon *d, struct config *c, struct err *err)
 {
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
 	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
-	if (!channel_host_use(d->host, c, err)) {
+	if (set == NULL || !channel_host_use(d->host, c, err)) {
 		log_error("reload_failed", F_ERR(err));
+		rule_set_free(set);
 		return false;
 	}
+	rules_use(d->rules, set);
 	listeners_use(d->listeners, c);
 	return true;
 }
@@ -260,6 +267,26 @@ stop_host(struct daemon *d)
 	channel_host_free(d->host);
 }
 
+static bool
+start_rules(struct daemon *d, struct err *err)
+{
+	const struct config *c = channel_host_config(d->host);
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
+	d->rules = set != NULL ? rules_new(d->loop, d->conninfo, err) : NULL;
+	if (d->rules != NULL)
+		rules_use(d->rules, set);
+	else
+		rule_set_free(set);
+	return d->rules != NULL;
+}
+
+static void
+stop_rules(struct daemon *d)
+{
+	rules_free(d->rules);
+}
+
 /* As many connections as the limits of the listeners allow, where the system does. */
 static void
 raise_file_limit(void)
@@ -281,7 +308,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, err);
+	    d->intake, d->rules, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -352,6 +379,7 @@ static const struct part {
 	{ "intake",	start_intake,	 stop_intake },
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
+	{ "rules",	start_rules,	 stop_rules },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },

@@ -7,6 +7,9 @@
 
 struct config;
 
+/* What touchlogd ends with besides 0 and 1; DESIGN section 9. */
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 3, EXIT_DATABASE = 5 };
+
 /* Starts the parts, runs until SIGTERM or SIGINT, stops them.  Owns the config from
  * the call on.  SIGHUP loads `path` again.  false: some part did not start. */
 TL_MUST bool daemon_run(const char *path, struct config *take_config, const char *version,
