@@ -325,5 +325,192 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- One subject's past decided again.  rows in the order in which they were received; the clock
+-- stops at each arrival and each due time.
+CREATE FUNCTION touchlog.replay(r touchlog.rule, rows touchlog.log_row[], until timestamptz)
+RETURNS SETOF touchlog.decision LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+	e touchlog.log_row;
+	d touchlog.decision;
+	known touchlog.log_row[] := '{}';	-- so far, in (occurred_at, id) order
+	done touchlog.decision[] := '{}';
+	n_done int := 0;
+	last_occurred timestamptz := '-infinity';
+	fired text := touchlog.rule_fired_state(r);
+	due timestamptz;
+	next timestamptz;
+	settled_at timestamptz;
+	settled_id uuid;
+	last_fired timestamptz;
+	decided uuid[] := '{}';
+BEGIN
+	FOR n IN 1 .. cardinality(rows) + 1 LOOP
+		e := rows[n];
+		WHILE due < coalesce(e.received_at, until) LOOP
+			next := NULL;
+			FOR d IN SELECT * FROM touchlog.fold_wait(r, known, settled_at, settled_id, last_fired,
+			    r.since, due) LOOP
+				IF d.state = 'pending' THEN
+					next := d.settled_at;
+					EXIT;
+				END IF;
+				n_done := n_done + 1;
+				done[n_done] := d;
+				settled_at := d.settled_at;
+				settled_id := CASE WHEN d.state = 'cancelled' THEN d.cause_id END;
+				IF d.state = fired THEN
+					last_fired := d.settled_at;
+				END IF;
+			END LOOP;
+			due := next;
+			IF r.count IS NULL AND cardinality(known) > 8 THEN	-- what is settled starts nothing
+				known := ARRAY(SELECT x FROM unnest(known) x WHERE x.occurred_at >= settled_at
+				    ORDER BY x.occurred_at, x.id);
+			END IF;
+		END LOOP;
+		EXIT WHEN n > cardinality(rows);
+		known := known || e;
+		IF e.occurred_at <= last_occurred THEN
+			known := ARRAY(SELECT x FROM unnest(known) x ORDER BY x.occurred_at, x.id);
+		ELSE
+			last_occurred := e.occurred_at;
+		END IF;
+		IF e.u AND e.occurred_at <= settled_at THEN		-- too late for what fired
+			FOR i IN 1 .. n_done LOOP
+				d := done[i];
+				IF d.state IN ('fired', 'shadowed') AND d.cause_id IS NULL
+				    AND d.settled_at >= e.occurred_at
+				    AND (d.origin_at, d.origin_id) < (e.occurred_at, e.id) THEN
+					d.state := CASE d.state WHEN 'fired' THEN 'too_late' ELSE d.state END;
+					d.cause_id := e.id;
+					done[i] := d;
+				END IF;
+			END LOOP;
+		END IF;
+		CONTINUE WHEN NOT e.w OR e.received_at < r.since;
+		IF e.received_at - e.occurred_at > r.max_age THEN
+			n_done := n_done + 1;
+			done[n_done] := ROW('too_old', e.id, e.occurred_at, e.customer_id, NULL, NULL);
+			decided := decided || e.id;
+		ELSIF r.waits THEN
+			due := least(due, e.due);
+		ELSE
+			FOR d IN SELECT * FROM touchlog.fold_count(r, CASE WHEN r.count IS NULL THEN ARRAY[e]
+			    ELSE known END, e.occurred_at, e.id, decided, last_fired) LOOP
+				n_done := n_done + 1;
+				done[n_done] := d;
+				decided := decided || d.origin_id;
+				IF d.state = fired THEN
+					last_fired := greatest(last_fired, touchlog.at(d.origin_id));
+				END IF;
+			END LOOP;
+		END IF;
+	END LOOP;
+	RETURN QUERY SELECT * FROM unnest(done);
+END $$;
+
+-- What the rule would have decided on matches received since `since`, at the times at which it
+-- would have.  The rule may be of a set that is not active.  Only subjects of which something
+-- matched are folded; where nothing has to be remembered, nothing is.
+CREATE FUNCTION touchlog.rule_test(rule_id int, since timestamptz,
+    until timestamptz DEFAULT clock_timestamp())
+RETURNS TABLE (subject text, state text, origin_id uuid, cause_id uuid, settled_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on SET jit = off
+SET work_mem = '128MB' SET TimeZone = 'UTC' AS $body$
+#variable_conflict use_variable
+DECLARE
+	r touchlog.rule;
+	log text;
+	decided text;
+BEGIN
+	SELECT x.* INTO STRICT r FROM touchlog.rule x WHERE x.id = rule_id;
+	r.since := since;
+	-- The windows of the first matches reach back before `since`.
+	since := touchlog.rule_reach(r, since - CASE WHEN r.count IS NULL THEN '0' ELSE r.max_age END);
+	log := 'WITH l(root, thread, id, received_at, occurred_at, customer_id, w, u, due) AS'
+	    || CASE WHEN r.waits OR r.keeps_state THEN ' MATERIALIZED' ELSE '' END
+	    || ' (' || touchlog.rule_scan(r) || ')';
+	decided := CASE
+	    WHEN NOT (r.waits OR r.keeps_state) THEN $q$
+	SELECT CASE $3.per WHEN 'interaction' THEN id::text WHEN 'customer' THEN root::text
+		ELSE root::text || ' ' || thread END,
+	    CASE WHEN received_at - occurred_at > $3.max_age THEN 'too_old' ELSE $4 END, id,
+	    NULL::uuid, NULL::timestamptz
+	FROM l WHERE w AND received_at >= $3.since AND ($3.per = 'interaction'
+	    OR root IS NOT NULL AND ($3.per <> 'thread' OR thread IS NOT NULL))$q$
+	    WHEN r.per = 'interaction' THEN $q$
+	SELECT s.id::text, d.state, d.origin_id, d.cause_id, d.settled_at
+	FROM (SELECT a.m AS id, array_agg(a.r ORDER BY (a.r).received_at, (a.r).id) AS rows FROM (
+		SELECT id AS m, ROW(id, received_at, occurred_at, customer_id, true,
+		    u AND root IS NOT NULL, due)::touchlog.log_row AS r FROM l WHERE w
+		UNION ALL
+		SELECT m.id, ROW(l.id, l.received_at, l.occurred_at, l.customer_id, false, true,
+		    NULL)::touchlog.log_row
+		FROM l m JOIN l ON l.root = m.root AND l.id <> m.id AND l.occurred_at >= m.occurred_at
+		    AND l.occurred_at <= m.due
+		WHERE m.w AND l.u) a GROUP BY 1) s
+	CROSS JOIN LATERAL touchlog.replay($3, s.rows, $2) d$q$
+	    ELSE $q$
+	SELECT s.root::text || coalesce(' ' || s.thread, ''), d.state, d.origin_id, d.cause_id,
+	    d.settled_at
+	FROM (SELECT root, CASE WHEN $3.per = 'thread' THEN thread END AS thread,
+		array_agg(ROW(id, received_at, occurred_at, customer_id, w, u, due)::touchlog.log_row
+		    ORDER BY received_at, id) AS rows
+	    FROM l WHERE root IS NOT NULL AND ($3.per <> 'thread' OR thread IS NOT NULL)
+	    GROUP BY 1, 2 HAVING bool_or(w)) s
+	CROSS JOIN LATERAL touchlog.replay($3, s.rows, $2) d$q$ END;
+	RETURN QUERY EXECUTE log || decided || $q$
+	UNION ALL
+	SELECT NULL, 'no_subject', id, NULL, NULL FROM l
+	WHERE w AND received_at >= $3.since AND $3.per <> 'interaction'
+	    AND (root IS NULL OR $3.per = 'thread' AND thread IS NULL)$q$
+	USING since, until, r, touchlog.rule_fired_state(r);
+END $body$;
+
+-- Why rule_test() may say other than what was, or what will be; empty: it is exact.
+CREATE FUNCTION touchlog.rule_test_exactness(rule_id int, since timestamptz,
+    until timestamptz DEFAULT clock_timestamp()) RETURNS text[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on SET jit = off
+SET work_mem = '128MB' SET TimeZone = 'UTC' AS $$
+#variable_conflict use_variable
+DECLARE
+	r touchlog.rule;
+	why text[] := '{}';
+	names text;
+	late bigint;
+BEGIN
+	SELECT x.* INTO STRICT r FROM touchlog.rule x WHERE x.id = rule_id;
+	SELECT string_agg('customer.' || substr(p.col, 10), ', ') INTO names
+	FROM touchlog.rule_profile() p
+	WHERE concat_ws(' ', r.when_sql, r.unless_sql, r.wait_sql, r.at_sql) ~ ('\m' || p.col || '\M');
+	IF names IS NOT NULL THEN
+		why := why || ('it reads ' || names || ' as of now, not of then');
+	END IF;
+	IF (r.per <> 'interaction' OR r.unless_sql IS NOT NULL) AND EXISTS (
+	    SELECT FROM touchlog.merge m JOIN touchlog.interaction i
+		ON i.customer_id IN (m.a_id, m.b_id)
+	    WHERE m.state IN ('joined', 'undone') AND coalesce(m.undone_at, m.at) >= since
+		AND i.received_at >= since - r.max_age AND i.received_at <= until
+		AND i.received_at < coalesce(m.undone_at, m.at)) THEN
+		why := why || 'customers were joined or split after their events'::text;
+	END IF;
+	IF r.waits THEN
+		EXECUTE 'WITH l(root, thread, id, received_at, occurred_at, customer_id, w, u, due) AS'
+		    ' MATERIALIZED (' || touchlog.rule_scan(r) || $q$)
+		    SELECT count(*) FROM l WHERE received_at > occurred_at + interval '1 min'
+			AND EXISTS (SELECT FROM l m WHERE m.w AND m.root = l.root AND m.id <> l.id
+			    AND m.due >= l.occurred_at AND m.due < l.received_at)$q$
+		INTO late USING since, until;
+		IF late > 0 THEN
+			why := why || format('%s events came after a deadline that they should have met: a'
+			    ' decider that was late as well has known of them', late);
+		END IF;
+	END IF;
+	RETURN why;
+END $$;
+
 GRANT EXECUTE ON FUNCTION touchlog.open_time_add, touchlog.open_time_between
     TO touchlog_daemon, touchlog_reader;
+GRANT EXECUTE ON FUNCTION touchlog.rule_test, touchlog.rule_test_exactness TO touchlog_daemon;

@@ -261,3 +261,6 @@ BEGIN
 	PERFORM touchlog.firings_enqueue(fired, clock_timestamp());
 	RETURN coalesce(cardinality(fired), 0);
 END $$;
+
+GRANT EXECUTE ON FUNCTION touchlog.decide_due, touchlog.next_due, touchlog.firings_fire
+    TO touchlog_daemon;
