@@ -197,6 +197,19 @@ static const struct conf_key action_keys[] = {
 	{ 0 },
 };
 
+static const struct conf_key outbound_keys[] = {
+	{ "per_host", CONF_INT, offsetof(struct outbound_conf, per_host), .min = 1, .max = 100,
+	    .def = "4", .reload = true,
+	    .help = "Requests that are under way to one host at a time." },
+	{ "allow_private", CONF_TEXTS, offsetof(struct outbound_conf, allow_private),
+	    .reload = true, .help = "Addresses and networks (10.0.0.0/8, 127.0.0.1) that actions may "
+	    "reach although they are private. Others that are not public are refused, by the address "
+	    "that is connected to. No proxy is used." },
+	{ "ca_file", CONF_TEXT, offsetof(struct outbound_conf, ca_file), .reload = true,
+	    .help = "Certificates (PEM) that receivers are verified by, instead of the system's." },
+	{ 0 },
+};
+
 #define OF_CONFIG(field) offsetof(struct config, field)
 
 const struct conf_key config_keys[] = {
@@ -236,6 +249,10 @@ const struct conf_key config_keys[] = {
 	{ "timer_grace", CONF_MS, OF_CONFIG(timer_grace_ms), .max = 86400000, .def = "15m",
 	    .reload = true, .help = "A rule with `unless` is decided that much later at most while "
 	    "events that could cancel it may wait in a spool or a mailbox." },
+	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
+	    .help = "The stages of a customer, in their order." },
+	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
+	    .help = "Limits of what actions send." },
 	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
 	    .def = TOUCHLOG_PRESETDIR,
 	    .help = "The folder of the presets, NAME.yaml each." },
@@ -257,7 +274,7 @@ const struct conf_key config_keys[] = {
 	    .help = "Customers that identities may join to one; a larger join is recorded as "
 	    "refused, for a person to look at." },
 	{ "drain_timeout", CONF_MS, OF_CONFIG(drain_ms), .min = 0, .max = 600000, .def = "10s",
-	    .help = "At SIGTERM, how long requests that were begun may take." },
+	    .help = "At SIGTERM, how long requests and deliveries that were begun may take." },
 	{ 0 },
 };
 
@@ -378,6 +395,21 @@ check_proxies(struct config *c)
 		conf_complain(c->conf, conf_find(conf_root(c->conf), "trusted_proxies"),
 		    "trusted_proxies: entry %zu is no address and no network such as 10.0.0.0/8",
 		    bad + 1);
+}
+
+static void
+check_outbound(struct config *c)
+{
+	const struct conf_node *block = conf_find(conf_root(c->conf), "outbound");
+	struct outbound_conf *o = &c->outbound;
+	size_t bad = 0;
+
+	if (o->allow_private.n == 0)
+		return;
+	o->allowed = net_set_new(conf_arena(c->conf), o->allow_private.v, o->allow_private.n, &bad);
+	if (o->allowed == NULL && bad < o->allow_private.n)
+		conf_complain(c->conf, conf_find(block, "allow_private"), "outbound.allow_private: "
+		    "entry %zu is no address and no network such as 10.0.0.0/8", bad + 1);
 }
 
 /* The block makes the spool: its rows have defaults, which are not asked for without it. */
@@ -548,6 +580,7 @@ judge(struct config *c)
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);
+	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
 	for (size_t i = 0; i < c->calendars.n; i++)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/conf.h"
+#include "flow/action_set.h"
 #include "flow/intake.h"
 #include "io/spool.h"
 #include "model/identity.h"
@@ -48,6 +49,8 @@ struct config {
 	struct conf_named_list	 rules;		/* common: struct rule_conf */
 	struct conf_named_list	 calendars;	/* common: struct calendar_conf */
 	int64_t			 timer_grace_ms;
+	struct conf_texts	 stages;
+	struct outbound_conf	 outbound;
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;

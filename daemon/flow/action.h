@@ -12,7 +12,9 @@
 #include "base/str.h"
 
 struct action_job;
+struct dispatcher;
 struct json_object;
+struct outbound_conf;
 
 /* What a rule does.  One row of action_types[] each: its settings and how it is done.
  *
@@ -41,6 +43,10 @@ struct action {
 	const struct action_type	*type;
 };
 
+/* What `stages` is when it is not set. */
+#define ACTION_STAGES	\
+	"[selection, reach, acquisition, conversion, retention, loyalty, at_risk, lost]"
+
 /* By name, for `type`; ended by NULL. */
 extern const struct action_type *const action_types[];
 
@@ -51,6 +57,8 @@ enum action_end {
 	ACTION_RETRY,		/* with backoff, or after retry_after_ms */
 	ACTION_DEAD,		/* never again: the receiver said so, or it cannot be built */
 	ACTION_SUPPRESSED,	/* the address must get nothing more (a refused recipient) */
+	ACTION_GONE,		/* dead, and whatever else goes to this action: its receiver is gone */
+	ACTION_RELEASED,	/* it was not begun: this does not count; see retry_after_ms */
 };
 
 struct action_outcome {
@@ -78,6 +86,8 @@ const char		*action_job_token(const struct action_job *job);
 void			 action_job_set_priv(struct action_job *job, void *priv);
 void			*action_job_priv(const struct action_job *job);
 struct dispatcher	*action_job_dispatcher(const struct action_job *job);
+/* The limits of what leaves. */
+const struct outbound_conf *action_job_outbound(const struct action_job *job);
 /* Once; the job is gone when it returns. */
 void			 action_job_done(struct action_job *job, const struct action_outcome *how);
 
