@@ -162,6 +162,12 @@ static const struct family families[METRIC_NIDS] = {
 	[METRIC_FETCHES] = { "touchlog_fetches_total", COUNTER, { "source", "result" }, NULL,
 	    "What was fetched of a sender, and what could not be: certificate, "
 	    "certificate_failed, confirmation (of a subscription), confirmation_failed." },
+	[METRIC_MAILS] = { "touchlog_mails_total", COUNTER, { "result" }, NULL,
+	    "What the mail server said to the mails of actions: sent, deferred (it is tried again), "
+	    "no_recipient (there is no such address), refused." },
+	[METRIC_UNSUBSCRIBES] = { "touchlog_unsubscribe_requests_total", COUNTER, { "result" }, NULL,
+	    "Requests to /u/TOKEN: shown, done, already (nothing was left to withdraw), unknown (no such "
+	    "link), bad, limited (too many), unavailable." },
 	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
 	    "1 while events can be acknowledged." },
 };

@@ -69,6 +69,8 @@ enum metric_id {
 	METRIC_TLS_FAILURES,		/* listener, reason */
 	METRIC_TLS_EXPIRY,		/* listener */
 	METRIC_FETCHES,			/* source, result */
+	METRIC_MAILS,			/* result */
+	METRIC_UNSUBSCRIBES,		/* result */
 	METRIC_READY,
 	METRIC_NIDS
 };

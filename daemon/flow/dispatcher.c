@@ -23,6 +23,7 @@
 #include "flow/host_gate.h"
 #include "io/http_client.h"
 #include "io/loop.h"
+#include "io/smtp_client.h"
 
 enum {
 	POLL_MS		= 1000,
@@ -351,6 +352,7 @@ dispatcher_free(struct dispatcher *d)
 	PQclear(d->claimed);
 	pg_conn_free(d->conn);
 	http_client_free(d->http);
+	smtp_client_free(d->smtp);
 	host_gates_free(d->gates);
 	action_set_release(d->set);
 	if (d->wake != NULL)

@@ -15,6 +15,8 @@ struct host_gates;
 struct http_client;
 struct intake;
 struct loop;
+struct smtp_client;
+struct smtp_server;
 
 /* What follows from firings: due timers are decided, rows of the outbox claimed, done and settled,
  * on a connection of its own. */
@@ -51,5 +53,8 @@ TL_MUST bool dispatcher_has_left(struct dispatcher *d, bool spool_is_empty);
 struct loop		*dispatcher_loop(struct dispatcher *d);
 struct http_client	*dispatcher_http(struct dispatcher *d);
 struct host_gates	*dispatcher_gates(struct dispatcher *d);
+/* Made at first use, for this server from now on.  NULL: ERR_RETRY. */
+TL_MUST struct smtp_client *dispatcher_smtp(struct dispatcher *d, const struct smtp_server *server,
+	    struct err *err);
 
 #endif

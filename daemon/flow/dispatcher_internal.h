@@ -50,6 +50,7 @@ struct dispatcher {
 	struct pg_conn		*conn;		/* ours */
 	struct event		*wake;		/* ours: when the next round begins */
 	struct http_client	*http;		/* ours; NULL until an action wants it */
+	struct smtp_client	*smtp;		/* ours; NULL until an action wants it */
 	struct host_gates	*gates;		/* ours */
 	struct action_set	*set;		/* held */
 	struct action_jobs	 jobs;
