@@ -81,6 +81,9 @@ static const struct conf_key webhook_keys[] = {
 static bool
 is_url(struct str url)
 {
+	for (size_t i = 0; i < url.n; i++)
+		if (url.p[i] <= ' ' || url.p[i] > '~')
+			return false;
 	return (str_starts(url, STR("https://")) && url.n > 8) ||
 	    (str_starts(url, STR("http://")) && url.n > 7);
 }
@@ -181,8 +184,8 @@ check_webhook(struct conf *c, const struct conf_node *node, void *own)
 	struct err err;
 
 	if (w->url.p != NULL && !is_url(w->url))
-		conf_complain(c, conf_find(node, "url"), "url: http:// or https:// and a host are "
-		    "wanted");
+		conf_complain(c, conf_find(node, "url"), "url: http:// or https://, a host, and "
+		    "nothing that a URL has percent-encoded are wanted");
 	else if (w->url.p != NULL && !action_template_check(w->url, &err))
 		conf_complain(c, conf_find(node, "url"), "url: %s", err.text);
 	action_body_check(c, w->body, "body");
