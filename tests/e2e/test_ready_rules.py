@@ -3,6 +3,8 @@
 armed.  What each of them decides is in tests/sql/ready.py."""
 import datetime, glob, json, os, subprocess
 
+import yaml
+
 import harness
 from harness import until
 
@@ -53,6 +55,21 @@ def test_each_file_can_be_included_alone_and_all_together(database, tmp_path):
 def test_postgresql_takes_every_condition(database, tmp_path):
     code, said = check(database, tmp_path, "*.yaml", args=["--online"])
     assert code == 0, said
+
+
+def test_every_condition_reaches_postgresql_as_it_is_written(daemon, database):
+    d = daemon(settings())
+    d.write(settings("*.yaml"))
+    done = d.touchlog("rule", "apply")
+    assert done.returncode == 0, done.stderr
+    written = {}
+    for path in FILES:
+        with open(path, encoding="utf-8") as f:
+            written.update(yaml.safe_load(f)["rules"])
+    there = {row["name"]: row for row in database.rows("SELECT name, when_text, unless_text FROM touchlog.rule")}
+    assert there.keys() == written.keys()
+    for name, rule in written.items():
+        assert (there[name]["when_text"], there[name]["unless_text"]) == (rule["when"], rule.get("unless")), name
 
 
 def test_a_rule_is_tried_on_its_sample_before_it_is_armed(daemon, database):
