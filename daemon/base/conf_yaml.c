@@ -195,7 +195,7 @@ single_quoted(struct yaml *y, struct fy_event *e, const struct conf_node *n, str
 	struct str raw = { y->bytes.p + n->at, end - n->at };
 	char *out;
 
-	if (end > y->bytes.n || memmem(raw.p, raw.n, "''''", 4) == NULL)
+	if (end > y->bytes.n || end < n->at || memmem(raw.p, raw.n, "''''", 4) == NULL)
 		return text;
 	if (memchr(raw.p, '\n', raw.n) != NULL) {
 		conf_complain(y->c, n, "'''' is not understood in a text of several lines; write it as "
