@@ -111,7 +111,7 @@ conf_node_at(const struct conf_node *text, size_t at)
 	size_t n = 0;
 	bool is_behind = true;
 
-	if (text->file == NULL || text->kind != CONF_IS_TEXT)
+	if (text->file == NULL || text->kind != CONF_IS_TEXT || text->at > text->file->bytes.n)
 		return place;
 	w.rest = str_skip(text->file->bytes, text->at);
 	for (size_t i = 0; i < text->text.n; i++) {

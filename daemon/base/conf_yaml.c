@@ -186,26 +186,34 @@ is_null(const struct yaml *y, struct str text)
 	return str_eq(text, STR("~")) || str_eq(text, STR("null"));
 }
 
-/* libfyaml 0.7 makes three quotes of '''' and drops the last character.  SQL within YAML has
- * such texts: they are read from the file's own bytes. */
+/* Of single quotes, what stands between them where libfyaml is not to read it: version 0.7 makes
+ * three quotes of '''', drops the last character, and leaks.  SQL within YAML has such texts.
+ * STR_NONE: it may. */
 static struct str
-single_quoted(struct yaml *y, struct fy_event *e, const struct conf_node *n, struct str text)
+misread(const struct yaml *y, struct fy_event *e, const struct conf_node *n)
 {
-	size_t end = fy_event_end_mark(e)->input_pos;
-	struct str raw = { y->bytes.p + n->at, end - n->at };
-	char *out;
+	const struct fy_mark *end = fy_event_end_mark(e);
+	struct str raw;
 
-	if (end > y->bytes.n || memmem(raw.p, raw.n, "''''", 4) == NULL)
-		return text;
+	if (n->style != CONF_SINGLE_QUOTED || end->input_pos > y->bytes.n || end->input_pos < n->at)
+		return STR_NONE;
+	raw = (struct str){ y->bytes.p + n->at, end->input_pos - n->at };
+	return memmem(raw.p, raw.n, "''''", 4) != NULL ? raw : STR_NONE;
+}
+
+static struct str
+unquote(struct yaml *y, const struct conf_node *n, struct str raw)
+{
+	char *out = conf_mem(y->c, raw.n + 1);
+	struct str text = { out, 0 };
+
+	if (out == NULL)
+		return STR("?");
 	if (memchr(raw.p, '\n', raw.n) != NULL) {
 		conf_complain(y->c, n, "'''' is not understood in a text of several lines; write it as "
 		    "a block, behind |");
-		return text;
+		return STR("?");
 	}
-	out = conf_mem(y->c, raw.n + 1);
-	if (out == NULL)
-		return text;
-	text = (struct str){ out, 0 };
 	for (size_t i = 0; i < raw.n; i++) {
 		out[text.n++] = raw.p[i];
 		i += raw.p[i] == '\'';		/* they stand in pairs */
@@ -213,17 +221,26 @@ single_quoted(struct yaml *y, struct fy_event *e, const struct conf_node *n, str
 	return text;
 }
 
+static struct str
+scalar_text(struct yaml *y, struct fy_event *e, const struct conf_node *n)
+{
+	struct str raw = misread(y, e, n);
+
+	if (raw.p != NULL)
+		return unquote(y, n, raw);
+	return e->scalar.value != NULL ? token_text(e->scalar.value) : STR("");
+}
+
 static void
 on_scalar(struct yaml *y, struct fy_event *e)
 {
 	struct fy_token *value = e->scalar.value;
 	struct conf_node *n = new_node(y, e);
-	struct str text = value != NULL ? token_text(value) : STR("");
+	struct str text;
 
 	if (n == NULL)
 		return;
-	if (n->style == CONF_SINGLE_QUOTED)
-		text = single_quoted(y, e, n, text);
+	text = scalar_text(y, e, n);
 	refuse_tag(y, e->scalar.tag, n);
 	if (text.n > 0 && memchr(text.p, '\0', text.n) != NULL) {
 		conf_complain(y->c, n, "a text holds a NUL (\\0); remove it");

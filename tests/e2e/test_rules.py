@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules on their way from the configuration into the database, and `touchlog rule`."""
-import json, subprocess
+import json, os, pty, subprocess, time
 
 import pytest
 
@@ -302,3 +302,61 @@ def test_firings_are_listed_and_what_was_too_old_fires_after_all(daemon, databas
         done = d.touchlog("rule", "firings", *args)
         assert done.returncode == code, (args, done.stderr)
     assert "did you mean complaint?" in done.stderr
+
+
+def test_arm_starts_waits_of_those_who_were_there_and_asks_first(daemon, database):
+    d = daemon(sources=SOURCES)
+    ids = {name: d.log_event("web", {"external_id": name, "kind": "purchase", "email": f"{name}@example.com",
+                                     "occurred_at": time.time() - hours * 3600})["id"]
+           for name, hours in (("late", 13), ("fresh", 1))}
+    assert d.reload(settings({"again": {**WIN_BACK, "wait": "12h"}, "now": COMPLAINT}))
+    wait_active(database, "again", "now")
+    done = d.touchlog("rule", "arm", "again", "--since", "1y")
+    assert done.returncode == 1 and "1 waits would start, 1 are overdue" in done.stdout and "--yes" in done.stderr
+    assert ids["late"] in done.stdout and ids["fresh"] not in done.stdout
+    assert database.one("SELECT count(*) FROM touchlog.timer") == 0
+    assert answer_arm(d, b"n\n") == 1 and database.one("SELECT count(*) FROM touchlog.timer") == 0
+    assert answer_arm(d, b"y\n") == 0 and database.one("SELECT origin_id FROM touchlog.timer") == ids["fresh"]
+    done = d.touchlog("rule", "arm", "again", "--since", "1y", "--yes", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and (told["rule"], [o["origin_id"] for o in told["overdue"]]) == ("again", [ids["late"]])
+    assert database.one("SELECT count(*) FROM touchlog.timer") == 1 and firings(database) == []
+    for args, code in ((["again"], 2), (["agan", "--since", "1y"], 4), (["now", "--since", "1y", "--yes"], 1)):
+        done = d.touchlog("rule", "arm", *args)
+        assert done.returncode == code and done.stderr, (args, done.stderr)
+
+
+def answer_arm(d, answer):
+    """touchlog rule arm on a terminal, where somebody answers."""
+    ours, theirs = pty.openpty()
+    try:
+        p = subprocess.Popen([harness.program("touchlog"), "-c", d.config, "rule", "arm", "again", "--since", "1y"],
+                             stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.write(ours, answer)
+        _, err = p.communicate(timeout=60)
+        assert b"Arm these 1 waits?" in err and not REPORT.search(err.decode()), err
+        return p.returncode
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_explain_tells_why_a_rule_fired_and_why_not(daemon, database):
+    d = daemon(settings({"complaint": {**COMPLAINT, "when": "kind = 'complaint' and score < 3"}}))
+    wait_active(database, "complaint")
+    event = {"kind": "complaint", "email": "jo@example.com"}
+    bad, good = (d.log_event("web", {**event, "external_id": name, "score": score}) for name, score in (("bad", 1), ("good", 4)))
+    steps = json.loads(d.touchlog("rule", "explain", "complaint", bad["id"], "--json").stdout)
+    assert [s["verdict"] for s in steps if s["step"] == "when"] == ["yes", "yes"]
+    assert [s["verdict"] for s in steps if s["step"] == "decision"] == ["fired"]
+    done = d.touchlog("rule", "explain", "complaint", "web", "good", "--json")
+    steps = json.loads(done.stdout)
+    assert [s["verdict"] for s in steps if s["step"] == "when"] == ["yes", "no"]
+    assert not [s for s in steps if s["step"] == "decision" and s["verdict"] == "fired"]
+    assert steps == json.loads(d.touchlog("rule", "explain", "complaint", good["id"], "--json").stdout)
+    done = d.touchlog("rule", "explain", "complaint", "web", "good")
+    assert done.returncode == 0 and done.stdout.startswith("STEP") and "score < 3" in done.stdout
+    for args, code in ((["complain", bad["id"]], 4), (["complaint", "0" * 8 + bad["id"][8:]], 4),
+                       (["complaint", "web", "none"], 4), (["complaint", "web"], 2)):
+        done = d.touchlog("rule", "explain", *args)
+        assert done.returncode == code and done.stdout == "", (args, done.stderr)

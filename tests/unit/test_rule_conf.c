@@ -143,6 +143,19 @@ a_rule_becomes_the_json_that_the_database_reads(void **state)
 	    "\"hours\":[{\"weekday\":1,\"opens\":\"09:00\",\"closes\":\"17:00\"}]}]");
 }
 
+/* libfyaml misreads four quotes in a row. */
+static void
+quotes_within_quotes_are_those_that_were_meant(void **state)
+{
+	(void)state;
+	load_set("rules: { a: { when: 'name = ''O''''Neil'' or ''''''x'' = '''' ', mode: off } }\n");
+	assert_string_equal(set->rules.p, "[{\"name\":\"a\",\"when\":\"name = 'O''Neil' or '''x' = '' \","
+	    "\"mode\":\"off\"}]");
+	load("rules: { a: { mode: off, when: 'name = ''O''''Neil''\n  or x' } }\n");
+	assert_int_equal(conf_errors(conf), 1);
+	assert_non_null(strstr(conf_error_text(conf, 0), "write it as a block"));
+}
+
 /* The hours of a calendar of that `hours:`, as "1 09:00-17:00,". */
 static void
 assert_hours(const char *hours, const char *wanted)
@@ -354,7 +367,7 @@ static const struct {
 	{ "rules:\n  a:\n    when: \xc3\xa9 = ;\n    mode: off\n", "t.yaml:3:15" },
 	{ "rules: { a: { when: '''it''''s'';', mode: off } }\n", "t.yaml:1:33" },
 	{ "rules: { a: { when: \"\\\"\\u00e9\\\" \\x41;\", mode: off } }\n", "t.yaml:1:37" },
-	{ "rules: { a: { when: \"a\\n\\x20b\\t ;\", mode: off } }\n", "t.yaml:1:32" },
+	{ "rules: { a: { when: \"a\\n\\x20b\\t ;\", mode: off } }\n", "t.yaml:1:33" },
 	{ "rules:\n  a:\n    mode: off\n    when: |\n      a\n\n        and ;\n", "t.yaml:7:13" },
 	{ "rules:\n  a:\n    mode: off\n    when: |2-\n\n      a ;\n", "t.yaml:6:9" },
 	{ "rules:\n  a:\n    mode: off\n    when: >-\n      a\n      and b\n\n      or ;\n", "t.yaml:8:10" },
@@ -383,6 +396,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(a_rule_becomes_the_json_that_the_database_reads, forget),
+		cmocka_unit_test_teardown(quotes_within_quotes_are_those_that_were_meant, forget),
 		cmocka_unit_test_teardown(hours_become_openings_that_each_lie_within_a_day, forget),
 		cmocka_unit_test_teardown(files_that_mean_the_same_have_one_sum, forget),
 		cmocka_unit_test_teardown(every_expression_is_listed_for_judging_and_constants_are_not,
