@@ -409,9 +409,12 @@ BEGIN
 	END IF;
 	IF ends NOT IN ('retry', 'released', 'lost') THEN
 		PERFORM touchlog.outbox_end(o, ends, error, now);
-		IF ends = 'done' AND log IS NOT NULL THEN
+		IF ends IN ('done', 'suppressed') AND log IS NOT NULL THEN
 			PERFORM touchlog.log_own(log, (SELECT f.customer_id FROM touchlog.firing f
 			    WHERE f.id = o.firing_id));
+		END IF;
+		IF ends = 'suppressed' AND log ? 'suppress' THEN
+			PERFORM touchlog.suppress('email', log->>'suppress', 'refused');
 		END IF;
 		RETURN true;
 	END IF;

@@ -54,6 +54,9 @@ enum metric_id {
 	METRIC_DISPATCH_ERRORS,		/* step */
 	METRIC_DB_CONNECTED,		/* role */
 	METRIC_DB_CONNECTS,
+	METRIC_RULES_ACTIVE,		/* mode */
+	METRIC_RULES_LOAD_SUCCESSFUL,
+	METRIC_RULES_DIFFER,
 	METRIC_MERGES_REFUSED,
 	METRIC_PARTITIONS_MADE,
 	METRIC_SEEN_PRUNED,
@@ -66,6 +69,8 @@ enum metric_id {
 	METRIC_TLS_FAILURES,		/* listener, reason */
 	METRIC_TLS_EXPIRY,		/* listener */
 	METRIC_FETCHES,			/* source, result */
+	METRIC_MAILS,			/* result */
+	METRIC_UNSUBSCRIBES,		/* result */
 	METRIC_READY,
 	METRIC_NIDS
 };

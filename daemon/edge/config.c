@@ -16,6 +16,8 @@
 #include "channels/channel.h"
 #include "channels/registry.h"
 #include "flow/action.h"
+#include "flow/calendar_conf.h"
+#include "flow/rule_conf.h"
 #include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
@@ -235,9 +237,32 @@ const struct conf_key config_keys[] = {
 	    .size = sizeof(struct source), .variant = source_type,
 	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
 	    "by a reload." },
+	{ "smtp", CONF_BLOCK, OF_CONFIG(mail), .keys = smtp_keys,
+	    .help = "The mail server by which actions of type email send." },
+	{ "consent_model", CONF_ENUM, OF_CONFIG(mail) + offsetof(struct mail_conf, consent_model),
+	    .choices = consent_model_names, .def = "opt_in", .reload = true,
+	    .help = "What goes out for marketing: opt_in: only to who has agreed. opt_out: to all but "
+	    "those who have objected." },
+	{ "mail_cap", CONF_TEXT, OF_CONFIG(mail) + offsetof(struct mail_conf, cap), .def = "3/1d",
+	    .reload = true, .help = "The most mails to one address within a time, whatever their "
+	    "purpose; one more is not sent (capped). Our own addresses are not counted. none: any "
+	    "number." },
+	{ "template_dir", CONF_TEXT, OF_CONFIG(mail) + offsetof(struct mail_conf, template_dir),
+	    .def = TOUCHLOG_SYSCONFDIR "/touchlog/templates", .reload = true,
+	    .help = "The folder of the templates of mails. They are read with the configuration, also "
+	    "at a reload." },
 	{ "actions", CONF_NAMED, OF_CONFIG(actions), .reload = true, .keys = action_keys,
 	    .size = sizeof(struct action), .variant = action_variant,
 	    .help = "What rules do, by name." },
+	{ "rules", CONF_NAMED, OF_CONFIG(rules), .reload = true, .keys = rule_keys,
+	    .size = sizeof(struct rule_conf),
+	    .help = "What follows from an interaction, by name. All daemons of a database run the same "
+	    "set: the one that was installed last, by a start, a reload or `touchlog rule apply`." },
+	{ "calendars", CONF_NAMED, OF_CONFIG(calendars), .reload = true, .keys = calendar_keys,
+	    .size = sizeof(struct calendar_conf), .help = "Opening hours that rules count by, by name." },
+	{ "timer_grace", CONF_MS, OF_CONFIG(timer_grace_ms), .max = 86400000, .def = "15m",
+	    .reload = true, .help = "A rule with `unless` is decided that much later at most while "
+	    "events that could cancel it may wait in a spool or a mailbox." },
 	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
 	    .help = "The stages of a customer, in their order." },
 	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
@@ -480,6 +505,9 @@ check_source(struct config *c, struct conf_named *named)
 	struct source *s = named->common;
 	struct err err;
 
+	if (str_eq(named->name, STR("touchlog")))
+		conf_complain(c->conf, named->node, "sources.touchlog: that is the name of what the "
+		    "daemon logs by itself; give it another one");
 	if (named->variant == NULL)
 		return;		/* its type is unknown: reported already */
 	if (s->region.p != NULL && !is_region(s->region))
@@ -549,6 +577,8 @@ check_action(struct config *c, struct conf_named *named)
 		if (action_types[i]->name != named->variant->name)
 			continue;
 		a->type = action_types[i];
+		if (a->type->use != NULL)
+			a->type->use(named->own, &c->action_env);
 		if (a->type->check != NULL)
 			a->type->check(c->conf, named->node, named->own);
 	}
@@ -569,9 +599,15 @@ judge(struct config *c)
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);
+	mail_conf_check(c->conf, conf_root(c->conf), &c->mail);
+	c->action_env = (struct action_env){ &c->mail, &c->own, c->public_url };
 	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
+	for (size_t i = 0; i < c->calendars.n; i++)
+		calendar_conf_check(c->conf, &c->calendars.v[i]);
+	for (size_t i = 0; i < c->rules.n; i++)
+		rule_conf_check(c->conf, &c->rules.v[i], &c->actions, &c->calendars);
 	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)
 		conf_complain(c->conf, NULL, "listeners: at least one is needed");
 }

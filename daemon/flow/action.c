@@ -37,6 +37,7 @@ const struct action_type action_notify = {
 };
 
 const struct action_type *const action_types[] = {
+	&action_email,
 	&action_notify,
 	&action_priority,
 	&action_stage,

@@ -15,6 +15,14 @@ struct action_job;
 struct dispatcher;
 struct json_object;
 struct outbound_conf;
+struct mail_conf;
+
+/* What all actions share of the configuration; it lives as long as that. */
+struct action_env {
+	const struct mail_conf	*mail;
+	const struct conf_texts	*own;		/* our addresses, domains and numbers */
+	struct str		 public_url;	/* without a slash at its end; .p NULL: not set */
+};
 
 /* What a rule does.  One row of action_types[] each: its settings and how it is done.
  *
@@ -26,6 +34,8 @@ struct action_type {
 	const struct conf_key	*keys;		/* its own settings, ended by { 0 } */
 	size_t			 conf_size;	/* of the struct they fill */
 
+	/* Keeps what it needs of env; called before check.  NULL: nothing. */
+	void	(*use)(void *own, const struct action_env *env);
 	/* Judges settings as a whole; complains with conf_complain().  NULL: nothing to judge. */
 	void	(*check)(struct conf *c, const struct conf_node *node, void *own);
 	/* The settings as PostgreSQL reads them (touchlog.perform(), touchlog.may_send()), with
@@ -65,9 +75,10 @@ struct action_outcome {
 	enum action_end		 end;
 	int64_t			 retry_after_ms;	/* 0: the backoff decides */
 	const char		*error;			/* for people; NULL with ACTION_DONE */
-	/* ACTION_DONE: what is logged as an interaction of source `touchlog`, in the transaction
-	 * of the receipt: {"kind", "channel", "direction", "thread", "external_id", "subject",
-	 * "body", "campaign", "attributes"}; borrowed.  NULL: nothing. */
+	/* ACTION_DONE, ACTION_SUPPRESSED: what is logged as an interaction of source `touchlog`, in
+	 * the transaction of the receipt: {"kind", "channel", "direction", "thread", "external_id", "subject",
+	 * "body", "campaign", "attributes"}; borrowed.  NULL: nothing.  ACTION_SUPPRESSED: "suppress"
+	 * is the address that gets nothing more. */
 	struct json_object	*log;
 };
 

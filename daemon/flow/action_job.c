@@ -190,7 +190,7 @@ action_job_done(struct action_job *job, const struct action_outcome *how)
 	if (end == ACTION_RETRY)
 		tell_first_failure(job, how->error);
 	if (!settlement_add(job->dispatcher, &s, how->error != NULL ? error : NULL,
-	    end == ACTION_DONE ? log_text(how->log) : NULL))
+	    end == ACTION_DONE || end == ACTION_SUPPRESSED ? log_text(how->log) : NULL))
 		log_warn("settlement_lost", F_NUM("outbox", job->id));
 	job_free(job);
 }

@@ -5,7 +5,7 @@
 #include "flow/action.h"
 
 /* One line for each type: the only symbol of its file, or of a few. */
-extern const struct action_type action_notify, action_priority, action_stage, action_tag,
-    action_task, action_webhook;
+extern const struct action_type action_email, action_notify, action_priority, action_stage,
+    action_tag, action_task, action_webhook;
 
 #endif

@@ -18,6 +18,7 @@
 #include "flow/action_types.h"
 #include "flow/dispatcher.h"
 #include "flow/host_gate.h"
+#include "flow/mail_conf.h"
 #include "io/http_client.h"
 #include "io/signature.h"
 
@@ -37,6 +38,7 @@ struct webhook_conf {
 	int64_t			 timeout_ms;
 	int			 purpose;	/* index into purposes */
 	struct signature	**signatures;	/* the configuration's; one for each secret */
+	const struct action_env	*env;
 };
 
 /* A delivery on its way. */
@@ -191,6 +193,14 @@ check_webhook(struct conf *c, const struct conf_node *node, void *own)
 	check_secrets(c, node, w);
 }
 
+static void
+use_env(void *own, const struct action_env *env)
+{
+	struct webhook_conf *w = own;
+
+	w->env = env;
+}
+
 /* PostgreSQL has to know of it only whether it may leave. */
 static struct json_object *
 webhook_settings(const void *own)
@@ -198,9 +208,11 @@ webhook_settings(const void *own)
 	const struct webhook_conf *w = own;
 	struct json_object *o = json_object_new_object();
 
-	if (o != NULL && w->purpose > 0)
-		(void)json_object_object_add(o, "purpose",
-		    json_object_new_string(purposes[w->purpose]));
+	if (o == NULL || w->purpose == 0)
+		return o;
+	(void)json_object_object_add(o, "purpose", json_object_new_string(purposes[w->purpose]));
+	(void)json_object_object_add(o, "consent_model",
+	    json_object_new_string(consent_model_names[w->env->mail->consent_model]));
 	return o;
 }
 
@@ -527,6 +539,6 @@ cancel_webhook(struct action_job *job)
 
 const struct action_type action_webhook = {
 	.name = "webhook", .keys = webhook_keys, .conf_size = sizeof(struct webhook_conf),
-	.check = check_webhook, .settings = webhook_settings, .start = start_webhook,
-	.cancel = cancel_webhook,
+	.use = use_env, .check = check_webhook, .settings = webhook_settings,
+	.start = start_webhook, .cancel = cancel_webhook,
 };

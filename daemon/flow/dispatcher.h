@@ -15,6 +15,8 @@ struct host_gates;
 struct http_client;
 struct intake;
 struct loop;
+struct smtp_client;
+struct smtp_server;
 
 /* What follows from firings: due timers are decided, rows of the outbox claimed, done and settled,
  * on a connection of its own. */
@@ -26,16 +28,16 @@ struct dispatcher_conf {
 	struct intake	*intake;	/* whose spool timers wait for; outlives the dispatcher */
 	bool		 has_spool;	/* without one no timer has to wait for us */
 	bool		 holds;		/* decides, but does nothing */
-	int64_t		 grace_ms;	/* the longest that a timer waits for a spool */
 };
 
+/* grace_ms: the longest that a timer waits for spools. */
 TL_MUST struct dispatcher *dispatcher_new(struct loop *l, const struct dispatcher_conf *conf,
-	    struct action_set *take_set, struct err *err);
+	    struct action_set *take_set, int64_t grace_ms, struct err *err);
 /* What is under way ends without an answer; its leases run out.  Accepts NULL. */
 void	dispatcher_free(struct dispatcher *d);
 
 /* A configuration was loaded. */
-void	dispatcher_use(struct dispatcher *d, struct action_set *take_set);
+void	dispatcher_use(struct dispatcher *d, struct action_set *take_set, int64_t grace_ms);
 /* Rows were made: look at once. */
 void	dispatcher_poke(struct dispatcher *d);
 
@@ -51,5 +53,8 @@ TL_MUST bool dispatcher_has_left(struct dispatcher *d, bool spool_is_empty);
 struct loop		*dispatcher_loop(struct dispatcher *d);
 struct http_client	*dispatcher_http(struct dispatcher *d);
 struct host_gates	*dispatcher_gates(struct dispatcher *d);
+/* Made at first use, for this server from now on.  NULL: ERR_RETRY. */
+TL_MUST struct smtp_client *dispatcher_smtp(struct dispatcher *d, const struct smtp_server *server,
+	    struct err *err);
 
 #endif

@@ -50,8 +50,10 @@ struct dispatcher {
 	struct pg_conn		*conn;		/* ours */
 	struct event		*wake;		/* ours: when the next round begins */
 	struct http_client	*http;		/* ours; NULL until an action wants it */
+	struct smtp_client	*smtp;		/* ours; NULL until an action wants it */
 	struct host_gates	*gates;		/* ours */
 	struct action_set	*set;		/* held */
+	int64_t			 grace_ms;
 	struct action_jobs	 jobs;
 	size_t			 njobs;
 	struct settlements	 settlements;
