@@ -3,10 +3,10 @@
 --
 -- Rules: what they are and what they remember.  The files after this one run them:
 --
---   010-fold.sql		opening time, and the decisions as pure functions
---   011-predicate.sql		a rule set is read, judged, compiled, made the active one
+--   010-fold.sql		opening time, the decisions as pure functions, rule_test()
+--   011-predicate.sql		predicates are judged, and the active set is compiled
 --   012-match.sql		match(): the rules of a batch, inside the append transaction
---   013-decide.sql		decide_due(): due timers; rule_test(), rule_arm(), rule_explain()
+--   013-decide.sql		decide_due(): due timers; rule_arm(), rule_explain()
 --
 -- Invariants:
 --   * Whoever changes what a subject may decide holds its row of rule_state or timer first

@@ -3,7 +3,8 @@
 --
 -- What decides: opening time, and the folds over one subject's log.  Rows, state and clock in,
 -- decisions out, nothing written.  match(), decide_due() and rule_test() all call the same
--- folds, so that a test cannot differ from what happens.
+-- folds, so that a test cannot differ from what happens.  And rule_test() itself, which replays
+-- a rule over the past.
 
 SET LOCAL ROLE touchlog_admin;
 

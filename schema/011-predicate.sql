@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- min_binary: 1
 --
--- A rule set is read, judged, compiled, and made the active one.
+-- Predicates are read and judged, and the active set is compiled into functions.
 --
 -- PostgreSQL itself judges a predicate, as a generated column (`when`, `unless`: immutable) or
 -- a CHECK (`wait`, `at`: stable) of an empty twin of the flat row: an interaction beside its

@@ -2,7 +2,8 @@
 -- min_binary: 1
 --
 -- The rules of a batch, inside the append transaction: match() finds who matches, decides the
--- rules without a wait, and arms the timers of those with one.
+-- rules without a wait, and arms the timers of those with one.  And what a merge or split does
+-- to what rules keep.
 --
 -- Every write to rule_state and timer is in (rule, subject) order: first the rule_state of
 -- rules without a wait, then timers.  A decider takes timers and then the rule_state of rules
@@ -180,17 +181,17 @@ BEGIN
 	UPDATE touchlog.firing f SET cause_id = x.id,
 	    state = CASE f.state WHEN 'fired' THEN 'too_late' ELSE f.state END
 	FROM (SELECT DISTINCT ON (l.firing_id) l.firing_id, h.id
-	    FROM unnest(hits) h
+	    FROM unnest(hits) h JOIN touchlog.rule r ON r.id = h.rule
 	    CROSS JOIN LATERAL touchlog.subject_aliases(h.root, h.subject) a(names)
 	    CROSS JOIN LATERAL (
 		SELECT g.id AS firing_id, g.origin_at, g.origin_id FROM touchlog.firing g
-		WHERE h.subject IS NOT NULL AND g.rule = h.name AND g.subject = ANY(a.names)
+		WHERE r.per <> 'interaction' AND g.rule = h.name AND g.subject = ANY(a.names)
 		    AND g.settled_at >= h.occurred_at AND g.cause_id IS NULL
 		    AND g.state IN ('fired', 'shadowed')
 		UNION ALL
 		SELECT g.id, g.origin_at, g.origin_id FROM touchlog.customer m
 		JOIN touchlog.firing g ON g.customer_id = m.id AND g.rule = h.name
-		WHERE h.subject IS NULL AND m.root_id = h.root AND g.settled_at >= h.occurred_at
+		WHERE r.per = 'interaction' AND m.root_id = h.root AND g.settled_at >= h.occurred_at
 		    AND g.cause_id IS NULL
 		    AND g.state IN ('fired', 'shadowed')) l
 	    WHERE h.is_unless AND (l.origin_at, l.origin_id) < (h.occurred_at, h.id)
@@ -349,6 +350,205 @@ BEGIN
 	rest := touchlog.match_each(ids, low, high, at, alone);
 	n_hits := n_hits + rest.n;
 	failed := rest.failed;
+END $$;
+
+-- What has a subject of these customers follows their roots, in the transaction that changed
+-- them (their rows are locked): firings by their own customer, cooldowns from firings, timers
+-- from the log.  member: all of the components concerned; apart: they were one and are not any
+-- more.
+CREATE FUNCTION touchlog.subjects_follow(member bigint[], apart boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	moved bigint[];
+	waiting text[];
+	timers touchlog.timer[];
+	states touchlog.rule_state[];
+BEGIN
+	PERFORM touchlog.rules_hold();
+	IF NOT EXISTS (SELECT FROM touchlog.rule_set) THEN
+		RETURN;
+	END IF;
+	-- Of joined ones the root's own states and timers are where they should be.
+	moved := ARRAY(SELECT c.id FROM touchlog.customer c
+	    WHERE c.id = ANY(member) AND (apart OR c.root_id <> c.id) ORDER BY c.id);
+	-- In match()'s order: states of rules without a wait, timers, and last the other states.
+	waiting := ARRAY(SELECT r.name FROM touchlog.rule r
+	    JOIN touchlog.rule_set s ON s.version = r.rule_set WHERE s.active AND r.waits);
+	PERFORM FROM unnest(moved) m(id) JOIN touchlog.rule_state s
+	    ON s.subject = m.id::text OR s.subject >= m.id || ' ' AND s.subject < m.id || '!'
+	WHERE s.rule <> ALL (waiting) ORDER BY s.rule, s.subject FOR UPDATE OF s;
+	timers := ARRAY(SELECT t FROM unnest(moved) m(id) JOIN touchlog.timer t
+	    ON t.subject = m.id::text OR t.subject >= m.id || ' ' AND t.subject < m.id || '!'
+	    ORDER BY t.rule, t.subject FOR UPDATE OF t);
+	states := ARRAY(SELECT s FROM unnest(moved) m(id) JOIN touchlog.rule_state s
+	    ON s.subject = m.id::text OR s.subject >= m.id || ' ' AND s.subject < m.id || '!'
+	    ORDER BY s.rule, s.subject FOR UPDATE OF s);
+	UPDATE touchlog.firing f
+	SET subject = c.root_id::text || coalesce(substring(f.subject FROM ' .*$'), '')
+	FROM touchlog.customer c
+	WHERE c.id = f.customer_id AND f.customer_id = ANY(member)
+	    AND f.subject ~ '^[0-9]+( |$)' AND split_part(f.subject, ' ', 1) <> c.root_id::text;
+	IF states <> '{}' THEN
+		PERFORM touchlog.states_follow(states, moved);
+	END IF;
+	IF timers <> '{}' THEN
+		PERFORM touchlog.timers_follow(timers, moved, apart);
+	END IF;
+	PERFORM touchlog.timers_refold(moved, apart);
+END $$;
+
+-- A subject's last firing, of all that stand under its name by now.
+CREATE FUNCTION touchlog.states_follow(states touchlog.rule_state[], member bigint[]) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+	DELETE FROM touchlog.rule_state t USING unnest(states) s
+	WHERE t.rule = s.rule AND t.subject = s.subject;
+	INSERT INTO touchlog.rule_state AS t (rule, subject, last_fired_at)
+	SELECT f.rule, f.subject, max(coalesce(f.settled_at, touchlog.at(f.origin_id)))
+	FROM touchlog.firing f
+	LEFT JOIN (touchlog.rule r JOIN touchlog.rule_set a ON a.version = r.rule_set AND a.active)
+	    ON r.name = f.rule
+	WHERE f.customer_id IN (SELECT o.id FROM touchlog.customer c
+		JOIN touchlog.customer o ON o.root_id = c.root_id WHERE c.id = ANY(member))
+	    AND f.rule IN (SELECT s.rule FROM unnest(states) s) AND f.subject ~ '^[0-9]+( |$)'
+	    AND (f.state IN ('fired', 'too_late', 'capped', 'no_consent', 'suppressed')
+		OR f.state = 'shadowed' AND r.mode = 'shadow')
+	GROUP BY 1, 2 ORDER BY 1, 2
+	ON CONFLICT ON CONSTRAINT rule_state_pkey DO UPDATE SET last_fired_at = EXCLUDED.last_fired_at;
+END $$;
+
+-- A timer only says when to look at the log, so each that may concern a subject is kept: of
+-- joined customers under the root's name, of parted ones under the name of every part.
+CREATE FUNCTION touchlog.timers_follow(timers touchlog.timer[], member bigint[], apart boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+	DELETE FROM touchlog.timer t USING unnest(timers) x
+	WHERE t.rule = x.rule AND t.subject = x.subject;
+	INSERT INTO touchlog.timer AS t (rule, subject, due, origin_id, armed)
+	SELECT x.rule, c.root_id::text || coalesce(substring(x.subject FROM ' .*$'), ''), min(x.due),
+	    (array_agg(x.origin_id ORDER BY x.origin_id))[1], bool_or(x.armed)
+	FROM unnest(timers) x
+	JOIN touchlog.customer c ON c.id = ANY(member)
+	    AND (apart OR c.id = split_part(x.subject, ' ', 1)::bigint)
+	GROUP BY 1, 2 ORDER BY 1, 2
+	ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET due = least(t.due, EXCLUDED.due),
+	    origin_id = least(t.origin_id, EXCLUDED.origin_id), armed = t.armed OR EXCLUDED.armed;
+END $$;
+
+-- Waits that nobody's timer stood for: matches that count together now; and after a split, what
+-- a part had begun and a decision for all of them settled.
+CREATE FUNCTION touchlog.timers_refold(member bigint[], apart boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	r touchlog.rule;
+	roots bigint[];
+	threads text[];
+	subjects text[];
+BEGIN
+	FOR r IN
+		SELECT x.* FROM touchlog.rule x JOIN touchlog.rule_set s ON s.version = x.rule_set
+		WHERE s.active AND x.waits AND x.mode <> 'off' AND x.per <> 'interaction'
+		    AND (apart OR x.count IS NOT NULL)
+		ORDER BY x.name
+	LOOP
+		roots := coalesce(roots, ARRAY(SELECT DISTINCT c.root_id FROM touchlog.customer c
+		    WHERE c.id = ANY(member)));
+		subjects := roots::text[];
+		IF r.per = 'thread' THEN		-- those in which more than one took part
+			threads := coalesce(threads, ARRAY(SELECT i.thread FROM touchlog.customer c
+			    JOIN touchlog.customer o ON o.root_id = c.root_id
+			    JOIN touchlog.interaction i ON i.customer_id = o.id
+			    WHERE c.id = ANY(roots) AND i.thread IS NOT NULL
+				AND i.occurred_at >= (SELECT min(least(x.since - x.max_age, x.since - x.within))
+				    FROM touchlog.rule x JOIN touchlog.rule_set s ON s.version = x.rule_set
+				    WHERE s.active AND x.waits)
+			    GROUP BY i.thread HAVING count(DISTINCT i.customer_id) > 1));
+			subjects := ARRAY(SELECT s || ' ' || t FROM unnest(subjects) s, unnest(threads) t);
+		END IF;
+		CONTINUE WHEN subjects = '{}';
+		INSERT INTO touchlog.timer AS t (rule, subject, due, origin_id)
+		SELECT r.name, x.subject, coalesce(min((x.d).settled_at)
+			FILTER (WHERE (x.d).state = 'pending'), clock_timestamp()),
+		    (array_agg((x.d).origin_id ORDER BY (x.d).origin_id))[1]
+		FROM unnest(touchlog.wait_found(r, touchlog.wait_keys(r, subjects, NULL, NULL),
+		    '-infinity')) x
+		GROUP BY 2 ORDER BY 2
+		ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET due = least(t.due, EXCLUDED.due);
+	END LOOP;
+END $$;
+
+-- As in 003-accept.sql, and what the rules keep follows.
+CREATE OR REPLACE FUNCTION touchlog.join_parties(trusted boolean[], parties int[],
+    strongs boolean[], own bigint[], hard boolean[], raised bigint[], ids uuid[], events int[],
+    merge_limit int) RETURNS int
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	todo record;
+	root bigint;
+	member bigint[];
+	refused int := 0;
+BEGIN
+	SELECT array_agg(j.a) AS a, array_agg(j.b) AS b, array_agg(j.absorb) AS absorb,
+	    array_agg(j.party) AS party
+	INTO todo FROM touchlog.joins(trusted, parties, strongs, own, hard) j;
+	IF todo.a IS NULL AND raised IS NULL THEN
+		RETURN 0;
+	END IF;
+	member := touchlog.lock_components(todo.a || todo.b || raised);
+	-- A member became strong: the component may have a new root.
+	FOR root IN SELECT DISTINCT c.root_id FROM touchlog.customer c WHERE c.id = ANY(raised) LOOP
+		PERFORM touchlog.set_root(touchlog.members(ARRAY[root]));
+	END LOOP;
+	FOR n IN 1 .. coalesce(cardinality(todo.a), 0) LOOP
+		refused := refused + touchlog.join_pair(todo.a[n], todo.b[n], todo.absorb[n],
+		    jsonb_build_object('interaction', ids[events[todo.party[n]]]), merge_limit)::int;
+	END LOOP;
+	PERFORM touchlog.subjects_follow(member, false);
+	RETURN refused;
+END $$;
+
+-- As in 004-customer.sql, and what the rules keep follows.
+CREATE OR REPLACE FUNCTION touchlog.split(a bigint, b bigint, why text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	member bigint[] := touchlog.lock_components(ARRAY[a, b]);
+BEGIN
+	UPDATE touchlog.merge m SET state = 'undone', undone_at = now()
+	WHERE m.a_id = least(a, b) AND m.b_id = greatest(a, b) AND m.state = 'joined';
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'customers % and % are not joined directly', a, b
+		    USING ERRCODE = 'no_data_found', HINT = 'Look at touchlog customer identities.';
+	END IF;
+	DELETE FROM touchlog.merge m
+	WHERE m.state = 'refused' AND (m.a_id = ANY(member) OR m.b_id = ANY(member));
+	PERFORM touchlog.remake(member);
+	PERFORM touchlog.subjects_follow(member, true);
+	PERFORM touchlog.note_change('split', a, b, why);
+END $$;
+
+CREATE OR REPLACE FUNCTION touchlog.join_by_hand(a bigint, b bigint, evidence jsonb DEFAULT NULL,
+    why text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	member bigint[] := touchlog.lock_components(ARRAY[a, b]);
+	n_roots int := (SELECT count(DISTINCT c.root_id) FROM touchlog.customer c
+	    WHERE c.id IN (a, b));
+BEGIN
+	IF member IS NULL OR NOT member @> ARRAY[a, b] THEN
+		RAISE EXCEPTION 'there is no customer %',
+		    CASE WHEN a = ANY(member) THEN b ELSE a END USING ERRCODE = 'no_data_found';
+	ELSIF n_roots < 2 THEN
+		RAISE EXCEPTION 'customers % and % are one already', a, b USING ERRCODE = 'P0001';
+	END IF;
+	PERFORM touchlog.put_edge(a, b, 'joined', evidence);
+	PERFORM touchlog.remake(member);
+	PERFORM touchlog.subjects_follow(member, false);
+	PERFORM touchlog.note_change('joined', a, b, why);
 END $$;
 
 GRANT EXECUTE ON FUNCTION touchlog.match TO touchlog_daemon;

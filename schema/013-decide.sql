@@ -2,8 +2,7 @@
 -- min_binary: 1
 --
 -- Rules beside the append transaction: decide_due() claims due timers and decides them from the
--- log, rule_arm() arms them for the past, rule_test() replays a rule over the past, and
--- rule_explain() says why it did or did not fire.  And what a merge or split does to them.
+-- log, rule_arm() arms them for the past, and rule_explain() says why a rule did or did not fire.
 
 SET LOCAL ROLE touchlog_admin;
 
@@ -262,5 +261,191 @@ BEGIN
 	RETURN coalesce(cardinality(fired), 0);
 END $$;
 
-GRANT EXECUTE ON FUNCTION touchlog.decide_due, touchlog.next_due, touchlog.firings_fire
-    TO touchlog_daemon;
+-- Subjects of which something matched in a time, with the first such interaction.
+CREATE FUNCTION touchlog.rule_subjects(r touchlog.rule, since timestamptz, until timestamptz,
+    OUT subjects text[], OUT origins uuid[]) LANGUAGE plpgsql STABLE
+SET enable_seqscan = on SET enable_hashjoin = on SET enable_mergejoin = on SET work_mem = '128MB'
+AS $$
+BEGIN
+	EXECUTE 'WITH l(root, thread, id, received_at, occurred_at, customer_id, w, u, due) AS ('
+	    || touchlog.rule_scan(r) || $q$)
+	    SELECT array_agg(s.subject ORDER BY s.subject), array_agg(s.id ORDER BY s.subject) FROM (
+		SELECT CASE $3.per WHEN 'interaction' THEN id::text WHEN 'customer' THEN root::text
+		    ELSE root::text || ' ' || thread END AS subject,
+		    (array_agg(id ORDER BY received_at, id))[1] AS id
+		FROM l WHERE w AND received_at - occurred_at <= $3.max_age GROUP BY 1) s
+	    WHERE s.subject IS NOT NULL$q$ INTO subjects, origins USING since, until, r;
+END $$;
+
+-- Arms a rule for matches that were received from `since` on, before it was there.  What would
+-- be over already is told, not armed.
+CREATE FUNCTION touchlog.rule_arm(name text, since timestamptz)
+RETURNS TABLE (subject text, due timestamptz, origin_id uuid, is_overdue boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+#variable_conflict use_variable
+DECLARE
+	bite CONSTANT int := 1000;
+	now timestamptz := clock_timestamp();
+	r touchlog.rule;
+	x record;
+	found touchlog.wait_found[];
+BEGIN
+	PERFORM touchlog.rules_hold();
+	SELECT o.* INTO r FROM touchlog.rule o JOIN touchlog.rule_set s ON s.version = o.rule_set
+	WHERE s.active AND o.name = name AND o.mode <> 'off';
+	IF r.id IS NULL THEN
+		RAISE EXCEPTION 'rule %: there is none, or it is off', name
+		    USING ERRCODE = 'no_data_found';
+	ELSIF NOT r.waits THEN
+		RAISE EXCEPTION 'rule %: it has no wait, so there is nothing to arm', name
+		    USING ERRCODE = '22023';
+	END IF;
+	x := touchlog.rule_subjects(r, since, least(r.since, now));
+	FOR n IN 1 .. coalesce(cardinality(x.subjects), 0) BY bite LOOP
+		found := touchlog.wait_found(r, touchlog.wait_keys(r, x.subjects[n:n + bite - 1],
+		    x.origins[n:n + bite - 1], ARRAY(SELECT touchlog.at(o)
+		    FROM unnest(x.origins[n:n + bite - 1]) WITH ORDINALITY u(o, i) ORDER BY u.i)), now);
+		INSERT INTO touchlog.timer AS t (rule, subject, due, origin_id, armed)
+		SELECT r.name, f.subject, (f.d).settled_at, (f.d).origin_id, true FROM unnest(found) f
+		WHERE (f.d).state = 'pending' ORDER BY 2
+		ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET due = least(t.due, EXCLUDED.due),
+		    origin_id = least(t.origin_id, EXCLUDED.origin_id), armed = true;
+		RETURN QUERY SELECT f.subject, (f.d).settled_at, (f.d).origin_id, (f.d).state <> 'pending'
+		FROM unnest(found) f WHERE (f.d).state <> 'cancelled'
+		    AND touchlog.at((f.d).origin_id) < r.since;
+	END LOOP;
+END $$;
+
+-- What an AND holds, as PostgreSQL deparsed it: at the top, or in the one pair of parentheses
+-- around all.
+CREATE FUNCTION touchlog.rule_conjuncts(src text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	pos int := 1;
+	begun int := 1;
+	depth int := 0;
+	tok text;
+	parts text[] := '{}';
+	open_to_end boolean := left(src, 1) = '(';
+BEGIN
+	WHILE pos <= length(src) LOOP
+		tok := touchlog.rule_token(substr(src, pos));
+		depth := depth + CASE WHEN tok IN ('(', '[') THEN 1 WHEN tok IN (')', ']') THEN -1
+		    ELSE 0 END;
+		IF depth = 0 AND tok = 'AND' THEN
+			parts := parts || btrim(substr(src, begun, pos - begun));
+			begun := pos + 3;
+		END IF;
+		pos := pos + length(tok);
+		open_to_end := open_to_end AND (depth > 0 OR pos > length(src));
+	END LOOP;
+	IF open_to_end THEN
+		RETURN touchlog.rule_conjuncts(substr(src, 2, length(src) - 2));
+	END IF;
+	RETURN parts || btrim(substr(src, begun));
+END $$;
+
+-- Each part of an expression for one interaction: yes, no, null, or its error.
+CREATE FUNCTION touchlog.rule_explain_parts(step text, src text, i touchlog.interaction)
+RETURNS TABLE (said_step text, verdict text, detail text) LANGUAGE plpgsql AS $$
+DECLARE
+	part text;
+	flat record;
+	holds boolean;
+BEGIN
+	FOREACH part IN ARRAY touchlog.rule_conjuncts(src) LOOP
+		flat := touchlog.rule_flat(part);
+		said_step := step;
+		detail := regexp_replace(part, '\mcustomer_(?!id\M)', 'customer.', 'g');
+		BEGIN
+			EXECUTE format('SELECT %s FROM (SELECT i.*%s FROM touchlog.interaction i%s'
+			    ' WHERE i.id = $1 AND i.received_at = $2) f', part, flat.columns, flat.joins)
+			INTO holds USING i.id, i.received_at;
+			verdict := CASE WHEN holds THEN 'yes' WHEN NOT holds THEN 'no' ELSE 'null' END;
+		EXCEPTION WHEN OTHERS THEN
+			verdict := 'error';
+			detail := detail || ': ' || SQLERRM;
+		END;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+
+-- Why a rule of the active set did or did not fire on an interaction, step by step.
+CREATE FUNCTION touchlog.rule_explain(name text, id uuid)
+RETURNS TABLE (step text, verdict text, detail text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+#variable_conflict use_variable
+DECLARE
+	r touchlog.rule;
+	i touchlog.interaction;
+	root bigint;
+	subject text;
+	names text[];
+	n int;
+	at timestamptz;
+BEGIN
+	PERFORM touchlog.rules_hold();
+	SELECT o.* INTO r FROM touchlog.rule o JOIN touchlog.rule_set s ON s.version = o.rule_set
+	WHERE s.active AND o.name = name;
+	SELECT x.* INTO i FROM touchlog.interaction x
+	WHERE x.id = id AND x.received_at = touchlog.at(id);
+	IF r.id IS NULL OR i.id IS NULL THEN
+		RAISE EXCEPTION '%', CASE WHEN r.id IS NULL THEN 'there is no rule ' || name
+		    ELSE 'there is no interaction ' || id END USING ERRCODE = 'no_data_found';
+	END IF;
+	RETURN QUERY SELECT 'rule', r.mode, format('in force since %s', r.since);
+	RETURN QUERY SELECT 'since', CASE WHEN i.received_at >= r.since THEN 'yes' ELSE 'no' END,
+	    format('received %s', i.received_at);
+	RETURN QUERY SELECT 'guard', CASE WHEN i.source = 'touchlog' AND i.direction <> 'internal'
+	    THEN 'no' ELSE 'yes' END, 'what touchlog itself sent or was told never matches `when`';
+	RETURN QUERY SELECT * FROM touchlog.rule_explain_parts('when', r.when_sql, i);
+	IF r.unless_sql IS NOT NULL THEN
+		RETURN QUERY SELECT * FROM touchlog.rule_explain_parts('unless', r.unless_sql, i);
+	END IF;
+	RETURN QUERY SELECT 'age', CASE WHEN i.received_at - i.occurred_at > r.max_age THEN 'no'
+	    ELSE 'yes' END, format('received %s after it occurred, max_age %s',
+	    i.received_at - i.occurred_at, r.max_age);
+	root := (SELECT c.root_id FROM touchlog.customer c
+	    WHERE c.id = i.customer_id AND i.customer_id > 0);
+	subject := CASE r.per WHEN 'interaction' THEN i.id::text WHEN 'customer' THEN root::text
+	    ELSE root::text || ' ' || i.thread END;
+	RETURN QUERY SELECT 'subject', CASE WHEN subject IS NULL THEN 'no' ELSE 'yes' END,
+	    coalesce(subject, CASE WHEN root IS NULL THEN 'nobody is known' ELSE 'no thread' END);
+	names := touchlog.subject_aliases(CASE r.per WHEN 'interaction' THEN NULL ELSE root END, subject);
+	IF r.count IS NOT NULL AND subject IS NOT NULL AND r.mode <> 'off' THEN
+		at := touchlog.rule_reach(r, i.occurred_at);
+		n := (SELECT count(*) FROM unnest(touchlog.rule_log(r, root, i.thread, at)) l
+		    WHERE l.w AND l.occurred_at > at AND (l.occurred_at, l.id) <= (i.occurred_at, i.id));
+		RETURN QUERY SELECT 'count', CASE WHEN n >= r.count THEN 'yes' ELSE 'no' END,
+		    format('%s of %s within %s', n, r.count, r.within);
+	END IF;
+	IF r.cooldown IS NOT NULL OR r.ever THEN
+		at := (SELECT max(s.last_fired_at) FROM touchlog.rule_state s
+		    WHERE s.rule = r.name AND s.subject = ANY(names));
+		RETURN QUERY SELECT 'cooldown', CASE WHEN at IS NULL THEN 'yes'
+		    WHEN touchlog.rule_rests(r, at, clock_timestamp()) THEN 'no' ELSE 'yes' END,
+		    coalesce(format('fired last at %s, rests %s', at, CASE WHEN r.ever THEN 'for ever'
+			ELSE r.cooldown::text END), 'never fired');
+	END IF;
+	IF r.waits THEN
+		RETURN QUERY SELECT 'timer', 'waiting', format('until %s, since interaction %s', t.due,
+		    t.origin_id) FROM touchlog.timer t WHERE t.rule = r.name AND t.subject = ANY(names);
+	END IF;
+	RETURN QUERY SELECT CASE WHEN f.origin_id = id THEN 'decision' ELSE 'cause' END, f.state,
+	    concat_ws(', ', format('firing %s at %s', f.id, f.decided_at),
+		CASE WHEN f.origin_id <> id THEN format('of interaction %s', f.origin_id) END,
+		CASE WHEN f.cause_id <> id THEN format('because of interaction %s', f.cause_id) END,
+		'settled to ' || f.settled_at, f.error)
+	FROM touchlog.firing f
+	WHERE f.rule = r.name AND (f.origin_id = id OR f.customer_id IN (SELECT c.id
+	    FROM touchlog.customer c WHERE c.root_id = root) AND f.cause_id = id)
+	ORDER BY f.id;
+	RETURN QUERY SELECT 'settled', f.state, format('firing %s settled all up to %s', f.id,
+	    f.settled_at)
+	FROM touchlog.firing f
+	WHERE f.rule = r.name AND f.subject = ANY(names) AND f.settled_at >= i.occurred_at
+	    AND f.origin_id <> id AND f.cause_id IS DISTINCT FROM id
+	ORDER BY f.settled_at, f.id LIMIT 1;
+END $$;
+
+GRANT EXECUTE ON FUNCTION touchlog.decide_due, touchlog.next_due, touchlog.firings_fire,
+    touchlog.rule_arm, touchlog.rule_explain TO touchlog_daemon;

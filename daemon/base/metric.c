@@ -128,6 +128,13 @@ static const struct family families[METRIC_NIDS] = {
 	    "Connections to PostgreSQL that stand, by what they are for." },
 	[METRIC_DB_CONNECTS] = { "touchlog_database_connects_total", COUNTER, { NULL }, NULL,
 	    "Connections to PostgreSQL that were made." },
+	[METRIC_RULES_ACTIVE] = { "touchlog_rules_active", GAUGE, { "mode" }, NULL,
+	    "Rules of the active set, by mode: live, shadow, off." },
+	[METRIC_RULES_LOAD_SUCCESSFUL] = { "touchlog_rules_last_load_successful", GAUGE, { NULL },
+	    NULL, "1 when the rules of the file were taken over, 0 when PostgreSQL refused them and "
+	    "the set before goes on; the log says why." },
+	[METRIC_RULES_DIFFER] = { "touchlog_rules_differ", GAUGE, { NULL }, NULL,
+	    "1 while the active rule set is not that of this daemon's file." },
 	[METRIC_MERGES_REFUSED] = { "touchlog_merges_refused_total", COUNTER, { NULL }, NULL,
 	    "Joins of customers that were recorded but not made, being too large." },
 	[METRIC_PARTITIONS_MADE] = { "touchlog_partitions_made_total", COUNTER, { NULL }, NULL,

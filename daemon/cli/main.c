@@ -28,6 +28,7 @@ static const struct command *const commands[] = {
 	&command_migrate,
 	&command_outbox,
 	&command_parked,
+	&command_rule,
 	&command_show,
 	&command_source,
 	&command_spool,

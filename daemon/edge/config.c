@@ -16,6 +16,8 @@
 #include "channels/channel.h"
 #include "channels/registry.h"
 #include "flow/action.h"
+#include "flow/calendar_conf.h"
+#include "flow/rule_conf.h"
 #include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
@@ -252,6 +254,15 @@ const struct conf_key config_keys[] = {
 	{ "actions", CONF_NAMED, OF_CONFIG(actions), .reload = true, .keys = action_keys,
 	    .size = sizeof(struct action), .variant = action_variant,
 	    .help = "What rules do, by name." },
+	{ "rules", CONF_NAMED, OF_CONFIG(rules), .reload = true, .keys = rule_keys,
+	    .size = sizeof(struct rule_conf),
+	    .help = "What follows from an interaction, by name. All daemons of a database run the same "
+	    "set: the one that was installed last, by a start, a reload or `touchlog rule apply`." },
+	{ "calendars", CONF_NAMED, OF_CONFIG(calendars), .reload = true, .keys = calendar_keys,
+	    .size = sizeof(struct calendar_conf), .help = "Opening hours that rules count by, by name." },
+	{ "timer_grace", CONF_MS, OF_CONFIG(timer_grace_ms), .max = 86400000, .def = "15m",
+	    .reload = true, .help = "A rule with `unless` is decided that much later at most while "
+	    "events that could cancel it may wait in a spool or a mailbox." },
 	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
 	    .help = "The stages of a customer, in their order." },
 	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
@@ -593,6 +604,10 @@ judge(struct config *c)
 	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
+	for (size_t i = 0; i < c->calendars.n; i++)
+		calendar_conf_check(c->conf, &c->calendars.v[i]);
+	for (size_t i = 0; i < c->rules.n; i++)
+		rule_conf_check(c->conf, &c->rules.v[i], &c->actions, &c->calendars);
 	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)
 		conf_complain(c->conf, NULL, "listeners: at least one is needed");
 }

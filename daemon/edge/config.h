@@ -48,6 +48,9 @@ struct config {
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
 	struct conf_named_list	 actions;	/* common: struct action */
+	struct conf_named_list	 rules;		/* common: struct rule_conf */
+	struct conf_named_list	 calendars;	/* common: struct calendar_conf */
+	int64_t			 timer_grace_ms;
 	struct mail_conf	 mail;
 	struct action_env	 action_env;	/* of the rest, for the actions */
 	struct conf_texts	 stages;

@@ -32,6 +32,8 @@
 #include "flow/dispatcher.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
+#include "flow/rule_set.h"
+#include "flow/rules.h"
 #include "io/loop.h"
 #include "io/passed_sockets.h"
 
@@ -40,7 +42,6 @@ enum {
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	STOP_MARGIN_MS = 5000,		/* for all that comes after */
-	TIMER_GRACE_MS = 15 * 60 * 1000,
 	INSTANCE_BYTES = 512,
 	HOST_BYTES = 64,
 	NSIGNALS = 3,
@@ -56,6 +57,7 @@ struct daemon {
 	struct intake		*intake;
 	struct keeper		*keeper;
 	struct channel_host	*host;
+	struct rules		*rules;
 	struct unsubscribe	*unsubscribe;
 	struct listeners	*listeners;
 	struct dispatcher	*dispatcher;
@@ -112,7 +114,7 @@ use_actions(struct daemon *d)
 	struct action_set *set = make_actions(d, &err);
 
 	if (set != NULL)
-		dispatcher_use(d->dispatcher, set);
+		dispatcher_use(d->dispatcher, set, channel_host_config(d->host)->timer_grace_ms);
 	else
 		log_error("actions_not_reloaded", F_ERR(&err));
 }
@@ -120,11 +122,15 @@ use_actions(struct daemon *d)
 static bool
 use_config(struct daemon *d, struct config *c, struct err *err)
 {
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
 	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
-	if (!channel_host_use(d->host, c, err)) {
+	if (set == NULL || !channel_host_use(d->host, c, err)) {
 		log_error("reload_failed", F_ERR(err));
+		rule_set_free(set);
 		return false;
 	}
+	rules_use(d->rules, set);
 	listeners_use(d->listeners, c);
 	use_actions(d);
 	return true;
@@ -316,6 +322,26 @@ stop_host(struct daemon *d)
 }
 
 static bool
+start_rules(struct daemon *d, struct err *err)
+{
+	const struct config *c = channel_host_config(d->host);
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
+	d->rules = set != NULL ? rules_new(d->loop, d->conninfo, err) : NULL;
+	if (d->rules != NULL)
+		rules_use(d->rules, set);
+	else
+		rule_set_free(set);
+	return d->rules != NULL;
+}
+
+static void
+stop_rules(struct daemon *d)
+{
+	rules_free(d->rules);
+}
+
+static bool
 start_unsubscribe(struct daemon *d, struct err *err)
 {
 	d->unsubscribe = unsubscribe_new(d->loop, d->conninfo, d->intake, err);
@@ -349,7 +375,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, d->unsubscribe, err);
+	    d->intake, d->rules, d->unsubscribe, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -398,14 +424,15 @@ start_dispatcher(struct daemon *d, struct err *err)
 {
 	char instance[INSTANCE_BYTES];
 	const struct dispatcher_conf conf = { .conninfo = d->conninfo, .instance = instance,
-	    .intake = d->intake, .holds = d->holds_actions, .grace_ms = TIMER_GRACE_MS,
+	    .intake = d->intake, .holds = d->holds_actions,
 	    .has_spool = channel_host_config(d->host)->spool.path.p != NULL };
 	struct action_set *set = make_actions(d, err);
 
 	if (set == NULL)
 		return false;
 	name_instance(d, instance);
-	d->dispatcher = dispatcher_new(d->loop, &conf, set, err);
+	d->dispatcher = dispatcher_new(d->loop, &conf, set,
+	    channel_host_config(d->host)->timer_grace_ms, err);
 	if (d->dispatcher == NULL) {
 		action_set_release(set);
 		return false;
@@ -470,6 +497,7 @@ static const struct part {
 	{ "intake",	start_intake,	 stop_intake },
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
+	{ "rules",	start_rules,	 stop_rules },
 	{ "unsubscribe", start_unsubscribe, stop_unsubscribe },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },

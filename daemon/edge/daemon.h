@@ -9,6 +9,9 @@
 
 struct config;
 
+/* What touchlogd ends with besides 0 and 1; DESIGN section 9. */
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 3, EXIT_DATABASE = 5 };
+
 /* Starts the parts, runs until SIGTERM or SIGINT, stops them.  Owns the config from
  * the call on.  SIGHUP loads `path` again.  holds_actions: it decides rules and does nothing.
  * false: some part did not start. */

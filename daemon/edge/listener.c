@@ -42,6 +42,7 @@ struct listener {
 struct listeners {
 	struct channel_host	*host;		/* the caller's */
 	struct intake		*intake;	/* the caller's */
+	const struct rules	*rules;		/* the caller's */
 	struct unsubscribe	*unsubscribe;	/* the caller's */
 	size_t			 n;
 	struct listener		 v[];
@@ -118,7 +119,8 @@ on_request(void *owner, struct http_request *req)
 	const struct http_message *m = http_request_message(req);
 	struct str rest;
 	struct channel *ch = channel_at(l, m->path, &rest);
-	const struct ops_context context = { l->all->host, l->all->intake, l->all };
+	const struct ops_context context = { l->all->host, l->all->intake, l->all,
+	    l->all->rules };
 
 	if (ch != NULL)
 		channel_ops_of(ch)->request(ch, req, rest);
@@ -225,8 +227,8 @@ open_listener(struct loop *loop, struct listener *l, const struct conf_named *na
 
 struct listeners *
 listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *passed,
-    struct channel_host *host, struct intake *intake, struct unsubscribe *unsubscribe,
-    struct err *err)
+    struct channel_host *host, struct intake *intake, const struct rules *rules,
+    struct unsubscribe *unsubscribe, struct err *err)
 {
 	struct listeners *ls = calloc(1, sizeof(*ls) + c->listeners.n * sizeof(ls->v[0]));
 
@@ -236,6 +238,7 @@ listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *
 	}
 	ls->host = host;
 	ls->intake = intake;
+	ls->rules = rules;
 	ls->unsubscribe = unsubscribe;
 	for (size_t i = 0; i < c->listeners.n; i++) {
 		ls->v[i].all = ls;

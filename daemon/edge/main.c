@@ -14,13 +14,15 @@
 #include "base/metric.h"
 #include "edge/config.h"
 #include "edge/daemon.h"
+#include "edge/online.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 3, SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
+enum { SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
 
 static const char usage[] =
     "usage: touchlogd [-c FILE] [--hold-actions]\n"
     "                                      run, logging to stderr; do no actions\n"
     "       touchlogd -t [-c FILE]         check the configuration and end\n"
+    "       touchlogd -t --online          have PostgreSQL check the rules too\n"
     "       touchlogd --schema             print the JSON Schema of the configuration\n"
     "       touchlogd --version | --help\n";
 
@@ -29,6 +31,7 @@ enum what { RUN, CHECK, SCHEMA, MAN_SETTINGS, MAN_METRICS };
 struct arguments {
 	const char	*path;
 	enum what	 what;
+	bool		 is_online;
 	bool		 holds_actions;
 };
 
@@ -38,7 +41,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' },
-		{ "hold-actions", no_argument, NULL, 'H' },
+		{ "hold-actions", no_argument, NULL, 'H' }, { "online", no_argument, NULL, 'o' },
 		{ "schema", no_argument, NULL, 's' }, { "version", no_argument, NULL, 'V' },
 		/* For the build, which makes the man pages from the tables. */
 		{ "man-settings", no_argument, NULL, 'm' },
@@ -50,6 +53,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		switch (o) {
 		case 'c': a->path = optarg; break;
 		case 't': a->what = CHECK; break;
+		case 'o': a->is_online = true; break;
 		case 'H': a->holds_actions = true; break;
 		case 's': a->what = SCHEMA; break;
 		case 'm': a->what = MAN_SETTINGS; break;
@@ -59,7 +63,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		default: (void)fputs(usage, stderr); exit(EXIT_USAGE);
 		}
 	}
-	if (optind < argc) {
+	if (optind < argc || (a->is_online && a->what != CHECK)) {
 		(void)fputs(usage, stderr);
 		exit(EXIT_USAGE);
 	}
@@ -96,16 +100,18 @@ show(struct config *c)
 }
 
 static int
-check(const char *path)
+check(const struct arguments *a)
 {
-	struct config *c = show(config_load_to_check(path));
-	size_t n = conf_errors(c->conf);
+	struct config *c = show(config_load_to_check(a->path));
+	int code = conf_errors(c->conf) == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
 
-	if (n == 0)
-		(void)printf("%s: ok, %zu listeners, %zu sources\n", path, c->listeners.n,
-		    c->sources.n);
+	if (code == EXIT_SUCCESS && a->is_online)
+		code = online_check(c);
+	if (code == EXIT_SUCCESS)
+		(void)printf("%s: ok, %zu listeners, %zu sources, %zu rules\n", a->path, c->listeners.n,
+		    c->sources.n, c->rules.n);
 	config_free(c);
-	return n == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
+	return code;
 }
 
 static int
@@ -134,5 +140,5 @@ main(int argc, char **argv)
 	read_arguments(&a, argc, argv);
 	if (a.what == RUN)
 		return run(a.path, a.holds_actions);
-	return a.what == CHECK ? check(a.path) : print_table(a.what);
+	return a.what == CHECK ? check(&a) : print_table(a.what);
 }

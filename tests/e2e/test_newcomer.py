@@ -110,7 +110,7 @@ def test_the_schema_knows_every_key_of_the_sample_configuration():
             continue
         if indent == 0:
             inside = key.group(1)
-        is_name = indent == 2 and inside in ("sources", "listeners")
+        is_name = indent == 2 and inside in ("sources", "listeners", "actions", "calendars", "rules")
         if indent <= 4 and not is_name:
             used.add(key.group(1))
         if is_name:

@@ -185,10 +185,177 @@ def stories(log):
                 same(f"and a test of the rule says the same ({name})", replay, expected)
 
 
+def in_two(log, first, second, sentence):
+    """What a second session does waits for what a first one has begun."""
+    other = log.another()
+    rows(log.conn, "BEGIN")
+    first()
+    rows(other, "BEGIN")
+    busy = Aside(lambda: (second(other), rows(other, "COMMIT")))
+    wait_for("the second to wait", lambda: is_blocked(log.watcher, other))
+    rows(log.conn, "COMMIT")
+    busy.join()
+    other.close()
+    same(sentence, busy.error, None)
+
+
+def two_sessions(log):
+    log.reset()
+    log.rules({"r": COUNT})
+    log.batch(mail("a", 0))
+    in_two(log, lambda: log.match(log.conn, [log.insert(log.conn, **mail("b", 1))]),
+           lambda conn: log.match(conn, [log.insert(conn, **mail("c", 2))]),
+           "of two open batches that each hold a part of a count one waits")
+    same("and they count together", log.story(), [("fired", "c", None)])
+
+    log.reset()
+    log.rules({"r": UNANSWERED})
+    log.batch(mail("m", 0))
+    in_two(log, lambda: log.one("SELECT touchlog.decide_due(10, %s)", ago(48)),
+           lambda conn: log.match(conn, [log.insert(conn, **mail("n", 50))]),
+           "a match waits for the decision that is under way")
+    log.decide(ago(98))
+    same("and is not lost", log.story(), [("fired", "m", None), ("fired", "n", None)])
+
+    log.reset()
+    log.rules({"r": UNANSWERED})
+    log.batch(mail("m", 0))
+    in_two(log, lambda: log.one("SELECT touchlog.decide_due(10, %s)", ago(48)),
+           lambda conn: log.match(conn, [log.insert(conn, **reply("r", 47, 48.1))]),
+           "so does a reply")
+    same("which then is too late", log.story(), [("too_late", "m", "r")])
+
+    log.reset()
+    log.rules({"r": {"when": "true", "cooldown": "1d"}})
+    log.batch(mail("a", 0))
+    other = log.another()
+    rows(other, "BEGIN; SELECT FROM touchlog.rule_state FOR UPDATE")
+    rows(log.conn, "SET lock_timeout = '100ms'")
+    try:
+        log.batch(mail("b", 1))
+        said = None
+    except psycopg2.Error as e:
+        said = e.pgcode
+    rows(log.conn, "SET lock_timeout = '2s'")
+    rows(other, "ROLLBACK")
+    other.close()
+    same("a lost lock is the batch's error, not the rule's",
+         (said, log.story(), log.one("SELECT count(*) FROM touchlog.rule_trouble")[0]),
+         ("55P03", [("fired", "a", None)], 0))
+
+
+def many_deciders(log):
+    log.reset()
+    log.rules({"r": UNANSWERED})
+    log.batch(*[mail(f"m{i}", 0, thread=f"t{i}", customer=1 + i % 5) for i in range(400)])
+
+    def work():
+        conn = log.another()
+        while rows(conn, "SELECT touchlog.decide_due(7, %s)", [ago(48)])[0][0]:
+            pass
+        conn.close()
+    busy = [Aside(work) for _ in range(4)]
+    for b in busy:
+        b.join()
+    log.decide(ago(48))
+    same("four deciders fire each once", ([b.error for b in busy], log.one("""
+        SELECT count(*), count(DISTINCT subject) FROM touchlog.firing WHERE state = 'fired'"""),
+        log.one("SELECT count(*) FROM touchlog.outbox")), ([None] * 4, (400, 400), (400,)))
+
+
+def again(log):
+    log.reset()
+    log.rules({"r": {"when": "true", "do": ["callback"]}, "c": {"when": "true", "cooldown": "1d"}})
+    some = [log.insert(log.conn, **mail("a", 0))]
+    log.match(log.conn, some)
+    log.match(log.conn, some)
+    same("a replayed batch decides nothing twice", log.one("""SELECT count(*),
+        (SELECT count(*) FROM touchlog.outbox) FROM touchlog.firing"""), (2, 1))
+
+    log.reset()
+    log.rules({"r": UNANSWERED})
+    log.batch(mail("n", 5))
+    log.batch(mail("m", 0, 6))
+    log.decide(ago(48))
+    same("a late match that is due earlier brings the timer forward", log.story(),
+         [("fired", "m", None)])
+
+    log.reset()
+    log.rules({"r": UNANSWERED})
+    rows(log.conn, "SELECT pg_stat_reset_single_table_counters('touchlog.timer'::regclass)")
+    for h in range(20):
+        log.batch(mail(str(h), h))
+    rows(log.conn, "SELECT pg_stat_force_next_flush()")
+    same("touching a timer is a HOT update", log.one("""SELECT n_tup_upd, n_tup_hot_upd
+        FROM pg_stat_user_tables WHERE relname = 'timer'"""), (19, 19))
+
+
+def payload(log):
+    log.reset()
+    log.rules({"r": {"when": "kind = 'message'", "do": ["one", "two"]}})
+    rows(log.conn, "UPDATE touchlog.customer SET root_id = 1, name = 'Root' WHERE id IN (1, 2)")
+    log.batch(mail("m", 0, customer=2), mail("n", 0, customer=0))
+    rows(log.conn, "UPDATE touchlog.rule SET per = 'interaction'")
+    log.batch(mail("o", 0, customer=0))
+    same("each action has its row, with all it needs: the rule, the interaction, the root customer",
+         rows(log.conn, """SELECT o.action, o.position, o.payload->>'rule',
+            o.payload->'interaction'->>'customer_id', o.payload->'customer'->>'name'
+            FROM touchlog.outbox o ORDER BY o.firing_id, o.position"""),
+         [("one", 1, "r", "2", "Root"), ("two", 2, "r", "2", "Root"),
+          ("one", 1, "r", "0", None), ("two", 2, "r", "0", None)])
+
+
+def failing(log):
+    log.reset()
+    log.rules({"good": {"when": "kind = 'message'"}, "bad": {"when": "1 / score > 0"}})
+    failed = log.batch(mail("a", 0, score=0), mail("b", 1, score=1))[1]
+    same("a rule that fails on one row is told", failed, [log.ids["bad"]])
+    same("it costs no other rule", log.story("good"), [("fired", "a", None), ("fired", "b", None)])
+    same("nor its own other rows", log.story("bad"), [("failed", "a", None), ("fired", "b", None)])
+    for h in 2, 3:
+        log.batch(mail("x", h, score=0))
+    same("after three such batches", log.one("SELECT batches, alone FROM touchlog.rule_trouble"),
+         (3, False))
+    log.decide(ago(4))
+    same("the next decider has it evaluated alone", log.one(
+        "SELECT batches, alone FROM touchlog.rule_trouble"), (3, True))
+    same("so that the others are evaluated together without it", log.one("""
+        SELECT prosrc LIKE '%%score%%' FROM pg_proc WHERE proname = 'match_rows'""")[0], False)
+    failed = log.batch(mail("c", 5, score=0), mail("d", 6, score=1))[1]
+    same("and it goes on", (failed, log.story("bad")[-2:]),
+         ([log.ids["bad"]], [("failed", "c", None), ("fired", "d", None)]))
+    same("without being counted further", log.one("SELECT batches FROM touchlog.rule_trouble")[0], 3)
+
+    for what, when, code in (("a bad cast", "body::int > 0 or (thread::int) = 1", "22P02"),
+                             ("jsonb without end", "(repeat('[', 100000) || score)::jsonb is null",
+                              "54001"),
+                             ("a missing digit", "num(attributes, 'x') / (score - score) > 0",
+                              "22012")):
+        log.reset()
+        log.rules({"bad": {"when": when}, "good": {"when": "true"}})
+        log.batch(mail("a", 0, score=1, attributes='{"x": 1}'))
+        same(f"{what} is the rule's fault", (log.story("bad"), log.story("good")),
+             ([("failed", "a", None)], [("fired", "a", None)]))
+
+    log.reset()
+    log.rules({"r": {"when": "true", "wait": "1h", "unless": "1 / score > 0", "per": "interaction",
+                     "do": ["x"]}})
+    rows(log.conn, "SELECT touchlog.match('{}', now(), now())")
+    a, b = [log.insert(log.conn, **mail(n, 0, score=s, customer=c))
+            for n, s, c in (("a", 0, 1), ("b", 1, 2))]
+    for i, _ in (a, b):
+        rows(log.conn, "INSERT INTO touchlog.timer VALUES ('r', %s, %s, %s)", [i, ago(1), i])
+    log.decide(ago(1))
+    same("a decision that fails ends its timer and no other", log.story(),
+         [("failed", "a", None), ("fired", "b", None)])
+
+
 def test():
     db = fresh("rules")
     log = Log(db)
-    for part in (stories,):
+    log.watcher = log.another()
+    for part in (stories, two_sessions, many_deciders, again, payload, failing):
         part(log)
+    log.watcher.close()
     log.close()
     harness.drop(db)
