@@ -97,6 +97,33 @@ static const struct family families[METRIC_NIDS] = {
 	    "Transactions that failed, by the class of PostgreSQL's error code." },
 	[METRIC_ACK_LATENCY] = { "touchlog_ack_seconds", HISTOGRAM, { NULL }, &seconds,
 	    "Time from an event's arrival to its acknowledgement." },
+	[METRIC_OUTBOX_WAITING] = { "touchlog_outbox_waiting", GAUGE, { NULL }, NULL,
+	    "Actions that are to be done, by any daemon; it stops at 100,000." },
+	[METRIC_OUTBOX_DEAD] = { "touchlog_outbox_dead", GAUGE, { NULL }, NULL,
+	    "Actions that were given up: `touchlog outbox list` shows them. It stops at 100,000." },
+	[METRIC_OUTBOX_OLDEST_AGE] = { "touchlog_outbox_oldest_age_seconds", GAUGE, { NULL }, NULL,
+	    "How long ago the oldest action that is still to be done was decided." },
+	[METRIC_DELIVERIES] = { "touchlog_deliveries_total", COUNTER, { "action", "result" }, NULL,
+	    "Attempts to do an action, by how they ended: done, retry, dead, gone, capped, "
+	    "no_address, no_consent, suppressed, released (not begun), lost, unknown (an action that "
+	    "is not configured)." },
+	[METRIC_DELIVERIES_RUNNING] = { "touchlog_deliveries_running", GAUGE, { NULL }, NULL,
+	    "Deliveries that are under way in this daemon." },
+	[METRIC_BREAKERS_OPEN] = { "touchlog_outbound_breakers_open", GAUGE, { NULL }, NULL,
+	    "Hosts that are left alone because requests to them failed several times in a row." },
+	[METRIC_ACTIONS_HELD] = { "touchlog_actions_held", GAUGE, { NULL }, NULL,
+	    "1 while this daemon does no actions: --hold-actions, or `touchlog outbox pause`." },
+	[METRIC_TIMERS_DUE] = { "touchlog_timers_due", GAUGE, { NULL }, NULL,
+	    "Timers of rules that are due and not decided yet; it stops at 100,000." },
+	[METRIC_TIMERS_LATE] = { "touchlog_timers_late_seconds", GAUGE, { NULL }, NULL,
+	    "How long the longest of them has been due. Timers with `unless` wait for spools, at "
+	    "most for timer_grace." },
+	[METRIC_TIMERS_DECIDED] = { "touchlog_timers_decided_total", COUNTER, { NULL }, NULL,
+	    "Due timers that this daemon decided." },
+	[METRIC_DECIDE_SECONDS] = { "touchlog_decide_seconds", HISTOGRAM, { NULL }, &seconds,
+	    "Time to decide a bite of due timers." },
+	[METRIC_DISPATCH_ERRORS] = { "touchlog_dispatch_errors_total", COUNTER, { "step" }, NULL,
+	    "Transactions of the dispatcher that failed and are tried again." },
 	[METRIC_DB_CONNECTED] = { "touchlog_database_connected", GAUGE, { "role" }, NULL,
 	    "Connections to PostgreSQL that stand, by what they are for." },
 	[METRIC_DB_CONNECTS] = { "touchlog_database_connects_total", COUNTER, { NULL }, NULL,
@@ -135,6 +162,12 @@ static const struct family families[METRIC_NIDS] = {
 	[METRIC_FETCHES] = { "touchlog_fetches_total", COUNTER, { "source", "result" }, NULL,
 	    "What was fetched of a sender, and what could not be: certificate, "
 	    "certificate_failed, confirmation (of a subscription), confirmation_failed." },
+	[METRIC_MAILS] = { "touchlog_mails_total", COUNTER, { "result" }, NULL,
+	    "What the mail server said to the mails of actions: sent, deferred (it is tried again), "
+	    "no_recipient (there is no such address), refused." },
+	[METRIC_UNSUBSCRIBES] = { "touchlog_unsubscribe_requests_total", COUNTER, { "result" }, NULL,
+	    "Requests to /u/TOKEN: shown, done, already (nothing was left to withdraw), unknown (no such "
+	    "link), bad, limited (too many), unavailable." },
 	[METRIC_READY] = { "touchlog_ready", GAUGE, { NULL }, NULL,
 	    "1 while events can be acknowledged." },
 };

@@ -27,6 +27,8 @@
 #include "edge/config.h"
 #include "edge/listener.h"
 #include "edge/service.h"
+#include "flow/action_set.h"
+#include "flow/dispatcher.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
 #include "flow/rule_set.h"
@@ -39,12 +41,16 @@ enum {
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	STOP_MARGIN_MS = 5000,		/* for all that comes after */
+	TIMER_GRACE_MS = 15 * 60 * 1000,
+	INSTANCE_BYTES = 512,
+	HOST_BYTES = 64,
 	NSIGNALS = 3,
 };
 
 struct daemon {
 	const char		*path;
 	const char		*version;
+	bool			 holds_actions;
 	struct config		*config;	/* ours until the host takes it */
 	char			*conninfo;	/* ours: outlives reloads */
 	struct loop		*loop;		/* ours, as all that follow */
@@ -53,6 +59,7 @@ struct daemon {
 	struct channel_host	*host;
 	struct rules		*rules;
 	struct listeners	*listeners;
+	struct dispatcher	*dispatcher;
 	struct service		*service;
 	struct event		*signals[NSIGNALS];
 	struct event		*drain;		/* looks whether all is answered */
@@ -79,6 +86,38 @@ set_reload_metrics(bool was_good)
 		    (double)clock_now_us() / 1e6);
 }
 
+static void
+release_config(void *arg)
+{
+	channel_host_release(arg);
+}
+
+/* Of the configuration in use, which lives as long as the actions do. */
+static struct action_set *
+make_actions(struct daemon *d, struct err *err)
+{
+	const struct config *c = channel_host_config(d->host);
+	const struct action_set_conf conf = { .actions = &c->actions, .outbound = &c->outbound,
+	    .release = release_config, .arg = channel_host_hold(d->host) };
+	struct action_set *set = action_set_new(&conf, err);
+
+	if (set == NULL)
+		channel_host_release(conf.arg);
+	return set;
+}
+
+static void
+use_actions(struct daemon *d)
+{
+	struct err err;
+	struct action_set *set = make_actions(d, &err);
+
+	if (set != NULL)
+		dispatcher_use(d->dispatcher, set);
+	else
+		log_error("actions_not_reloaded", F_ERR(&err));
+}
+
 static bool
 use_config(struct daemon *d, struct config *c, struct err *err)
 {
@@ -92,6 +131,7 @@ use_config(struct daemon *d, struct config *c, struct err *err)
 	}
 	rules_use(d->rules, set);
 	listeners_use(d->listeners, c);
+	use_actions(d);
 	return true;
 }
 
@@ -141,6 +181,7 @@ start_drain(struct daemon *d)
 	service_stopping(d->service, most_us / 1000 + SPOOL_ANSWERS_US / 1000 + STOP_MARGIN_MS);
 	listeners_drain(d->listeners);
 	intake_stop_draining(d->intake);
+	dispatcher_stop(d->dispatcher);
 	(void)event_add(d->drain, &tv);
 }
 
@@ -152,6 +193,17 @@ is_drained(const struct daemon *d)
 	    (d->has_given_up || intake_is_empty(d->intake));
 }
 
+/* Timers wait for what stays in the spool, and for what is on its way there. */
+static bool
+dispatcher_is_through(struct daemon *d)
+{
+	int64_t oldest_us = 0;
+	bool spool_is_empty = !d->has_given_up &&
+	    intake_oldest_spooled(d->intake, &oldest_us) && oldest_us == 0;
+
+	return dispatcher_has_left(d->dispatcher, spool_is_empty);
+}
+
 static void
 on_drain(evutil_socket_t fd, short what, void *arg)
 {
@@ -159,7 +211,7 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (is_drained(d)) {
+	if (is_drained(d) && dispatcher_is_through(d)) {
 		loop_stop(d->loop);
 	} else if (clock_mono_us() < d->drain_until_us) {
 		return;
@@ -167,6 +219,7 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 		loop_stop(d->loop);
 	} else {
 		d->has_given_up = true;
+		dispatcher_cancel(d->dispatcher);
 		d->drain_until_us = clock_mono_us() +
 		    (intake_hand_over(d->intake) ? SPOOL_ANSWERS_US : LAST_ANSWERS_US);
 	}
@@ -330,6 +383,56 @@ start_spool(struct daemon *d, struct err *err)
 	return conf->path.p == NULL || intake_open_spool(d->intake, conf, err);
 }
 
+/* Who we are in the database: the same after a crash, which the spool's lock makes sure of.  Without
+ * one, what we leave behind is taken up when its leases have run out. */
+static void
+name_instance(const struct daemon *d, char out[INSTANCE_BYTES])
+{
+	struct str path = channel_host_config(d->host)->spool.path;
+	char host[HOST_BYTES] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	if (path.p != NULL)
+		(void)snprintf(out, INSTANCE_BYTES, "%s %.*s", host, STR_ARG(path));
+	else
+		(void)snprintf(out, INSTANCE_BYTES, "%s %d.%08x", host, (int)getpid(),
+		    arc4random());
+}
+
+static void
+on_enqueued(void *arg)
+{
+	dispatcher_poke(arg);
+}
+
+static bool
+start_dispatcher(struct daemon *d, struct err *err)
+{
+	char instance[INSTANCE_BYTES];
+	const struct dispatcher_conf conf = { .conninfo = d->conninfo, .instance = instance,
+	    .intake = d->intake, .holds = d->holds_actions, .grace_ms = TIMER_GRACE_MS,
+	    .has_spool = channel_host_config(d->host)->spool.path.p != NULL };
+	struct action_set *set = make_actions(d, err);
+
+	if (set == NULL)
+		return false;
+	name_instance(d, instance);
+	d->dispatcher = dispatcher_new(d->loop, &conf, set, err);
+	if (d->dispatcher == NULL) {
+		action_set_release(set);
+		return false;
+	}
+	intake_tell_enqueued(d->intake, on_enqueued, d->dispatcher);
+	return true;
+}
+
+static void
+stop_dispatcher(struct daemon *d)
+{
+	intake_tell_enqueued(d->intake, NULL, NULL);
+	dispatcher_free(d->dispatcher);
+}
+
 /* Whoever still waits is told to keep its event, while the requests and channels that
  * the receipts stand in are there. */
 static void
@@ -383,15 +486,18 @@ static const struct part {
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },
+	{ "dispatcher",	start_dispatcher, stop_dispatcher },
 	{ "service",	start_service,	 stop_service },
 };
 
 enum { NPARTS = sizeof(parts) / sizeof(parts[0]) };
 
 bool
-daemon_run(const char *path, struct config *take_config, const char *version, struct err *err)
+daemon_run(const char *path, struct config *take_config, const char *version, bool holds_actions,
+    struct err *err)
 {
-	struct daemon d = { .path = path, .version = version, .config = take_config };
+	struct daemon d = { .path = path, .version = version, .config = take_config,
+	    .holds_actions = holds_actions };
 	size_t n = 0;
 	bool ok = true;
 

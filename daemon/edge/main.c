@@ -19,7 +19,8 @@
 enum { SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
 
 static const char usage[] =
-    "usage: touchlogd [-c FILE]            run, logging to stderr\n"
+    "usage: touchlogd [-c FILE] [--hold-actions]\n"
+    "                                      run, logging to stderr; do no actions\n"
     "       touchlogd -t [-c FILE]         check the configuration and end\n"
     "       touchlogd -t --online          have PostgreSQL check the rules too\n"
     "       touchlogd --schema             print the JSON Schema of the configuration\n"
@@ -31,6 +32,7 @@ struct arguments {
 	const char	*path;
 	enum what	 what;
 	bool		 is_online;
+	bool		 holds_actions;
 };
 
 /* Ends the program for --help, --version and what it does not understand. */
@@ -39,8 +41,8 @@ read_arguments(struct arguments *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' },
-		{ "online", no_argument, NULL, 'o' }, { "schema", no_argument, NULL, 's' },
-		{ "version", no_argument, NULL, 'V' },
+		{ "hold-actions", no_argument, NULL, 'H' }, { "online", no_argument, NULL, 'o' },
+		{ "schema", no_argument, NULL, 's' }, { "version", no_argument, NULL, 'V' },
 		/* For the build, which makes the man pages from the tables. */
 		{ "man-settings", no_argument, NULL, 'm' },
 		{ "man-metrics", no_argument, NULL, 'M' }, { 0 },
@@ -52,6 +54,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		case 'c': a->path = optarg; break;
 		case 't': a->what = CHECK; break;
 		case 'o': a->is_online = true; break;
+		case 'H': a->holds_actions = true; break;
 		case 's': a->what = SCHEMA; break;
 		case 'm': a->what = MAN_SETTINGS; break;
 		case 'M': a->what = MAN_METRICS; break;
@@ -112,7 +115,7 @@ check(const struct arguments *a)
 }
 
 static int
-run(const char *path)
+run(const char *path, bool holds_actions)
 {
 	struct config *c = show(config_load(path));
 	struct err err;
@@ -123,7 +126,7 @@ run(const char *path)
 		config_free(c);
 		return EXIT_CONFIG;
 	}
-	if (daemon_run(path, c, TOUCHLOG_VERSION, &err))
+	if (daemon_run(path, c, TOUCHLOG_VERSION, holds_actions, &err))
 		return EXIT_SUCCESS;
 	log_error("start_failed", F_ERR(&err));
 	return err.kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
@@ -136,6 +139,6 @@ main(int argc, char **argv)
 
 	read_arguments(&a, argc, argv);
 	if (a.what == RUN)
-		return run(a.path);
+		return run(a.path, a.holds_actions);
 	return a.what == CHECK ? check(&a) : print_table(a.what);
 }

@@ -7,7 +7,7 @@
 
 /* What this program and the database's schema have to know of each other. */
 enum {
-	SCHEMA_NEEDED	 = 14,		/* the newest migration this program relies on */
+	SCHEMA_NEEDED	 = 15,		/* the newest migration this program relies on */
 	BINARY_LEVEL	 = 15,		/* what a migration's min_binary is compared with */
 };
 
