@@ -41,7 +41,6 @@ enum {
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	STOP_MARGIN_MS = 5000,		/* for all that comes after */
-	TIMER_GRACE_MS = 15 * 60 * 1000,
 	INSTANCE_BYTES = 512,
 	HOST_BYTES = 64,
 	NSIGNALS = 3,
@@ -113,7 +112,7 @@ use_actions(struct daemon *d)
 	struct action_set *set = make_actions(d, &err);
 
 	if (set != NULL)
-		dispatcher_use(d->dispatcher, set);
+		dispatcher_use(d->dispatcher, set, channel_host_config(d->host)->timer_grace_ms);
 	else
 		log_error("actions_not_reloaded", F_ERR(&err));
 }
@@ -410,14 +409,15 @@ start_dispatcher(struct daemon *d, struct err *err)
 {
 	char instance[INSTANCE_BYTES];
 	const struct dispatcher_conf conf = { .conninfo = d->conninfo, .instance = instance,
-	    .intake = d->intake, .holds = d->holds_actions, .grace_ms = TIMER_GRACE_MS,
+	    .intake = d->intake, .holds = d->holds_actions,
 	    .has_spool = channel_host_config(d->host)->spool.path.p != NULL };
 	struct action_set *set = make_actions(d, err);
 
 	if (set == NULL)
 		return false;
 	name_instance(d, instance);
-	d->dispatcher = dispatcher_new(d->loop, &conf, set, err);
+	d->dispatcher = dispatcher_new(d->loop, &conf, set,
+	    channel_host_config(d->host)->timer_grace_ms, err);
 	if (d->dispatcher == NULL) {
 		action_set_release(set);
 		return false;
