@@ -27,6 +27,7 @@
 #include "edge/config.h"
 #include "edge/listener.h"
 #include "edge/service.h"
+#include "edge/unsubscribe.h"
 #include "flow/action_set.h"
 #include "flow/dispatcher.h"
 #include "flow/intake.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct keeper		*keeper;
 	struct channel_host	*host;
 	struct rules		*rules;
+	struct unsubscribe	*unsubscribe;
 	struct listeners	*listeners;
 	struct dispatcher	*dispatcher;
 	struct service		*service;
@@ -339,6 +341,19 @@ stop_rules(struct daemon *d)
 	rules_free(d->rules);
 }
 
+static bool
+start_unsubscribe(struct daemon *d, struct err *err)
+{
+	d->unsubscribe = unsubscribe_new(d->loop, d->conninfo, d->intake, err);
+	return d->unsubscribe != NULL;
+}
+
+static void
+stop_unsubscribe(struct daemon *d)
+{
+	unsubscribe_free(d->unsubscribe);
+}
+
 /* As many connections as the limits of the listeners allow, where the system does. */
 static void
 raise_file_limit(void)
@@ -360,7 +375,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, d->rules, err);
+	    d->intake, d->rules, d->unsubscribe, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -483,6 +498,7 @@ static const struct part {
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
 	{ "rules",	start_rules,	 stop_rules },
+	{ "unsubscribe", start_unsubscribe, stop_unsubscribe },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },
