@@ -304,6 +304,39 @@ def test_firings_are_listed_and_what_was_too_old_fires_after_all(daemon, databas
     assert "did you mean complaint?" in done.stderr
 
 
+def test_test_tells_what_the_files_rule_would_have_done_and_does_nothing(daemon, database):
+    d = daemon(settings({"complaint": COMPLAINT}))
+    wait_active(database, "complaint")
+    events = [d.log_event("web", {"external_id": f"c{n}", "kind": "complaint", "score": n, "email": f"c{n % 2}@example.com",
+                                  "customer": {"name": f"Jo {n % 2}"}}) for n in range(4)]
+    d.log_event("web", {"external_id": "m", "kind": "message", "email": "c0@example.com"})
+    before = database.run("SELECT count(*), max(version) FROM touchlog.rule_set", "SELECT count(*) FROM touchlog.firing",
+                          "SELECT count(*) FROM touchlog.outbox", "SELECT count(*) FROM touchlog.timer")
+    # Another rule of that name than the active one, beside one that PostgreSQL would refuse.
+    d.write({**settings({"complaint": {**COMPLAINT, "when": "kind = 'complaint' and score > 0", "cooldown": "1d"},
+                         "later": {**WIN_BACK, "when": "kind = 'complaint'", "unless": "kind = 'message'", "wait": "1ms"},
+                         "known": {**COMPLAINT, "when": "kind = 'complaint' and customer.name = 'Jo 1'"},
+                         "broken": {**COMPLAINT, "when": "knd = 'x'"}})})
+    told = json.loads(d.touchlog("rule", "test", "complaint", "--since", "1h", "--json").stdout)
+    assert told["counts"] == {"fired": 2, "cooldown": 1} and told["exact"] is True and told["why_approximate"] == []
+    assert [(e["state"], e["customer"], e["origin_id"]) for e in told["examples"]] == [
+        ("fired", "Jo 1", events[1]["id"]), ("fired", "Jo 0", events[2]["id"]), ("cooldown", "Jo 1", events[3]["id"])]
+    done = d.touchlog("rule", "test", "complaint", "-n", "1")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[-1] == "exact" and [x.split() for x in lines[:3]] == [["STATE", "TIMES"], ["fired", "2"], ["cooldown", "1"]]
+    assert events[2]["id"] in done.stdout and events[1]["id"] not in done.stdout
+    assert "fired" in json.loads(d.touchlog("rule", "test", "later", "--json").stdout)["counts"]
+    told = json.loads(d.touchlog("rule", "test", "known", "--json").stdout)
+    assert told["counts"] == {"fired": 2} and told["exact"] is False and told["why_approximate"]
+    assert d.touchlog("rule", "test", "known").stdout.splitlines()[-1].startswith("approximate: ")
+    assert json.loads(d.touchlog("rule", "test", "known", "--since", "2026-01-01", "--until", "2026-01-02", "--json").stdout)["counts"] == {}
+    assert before == database.run("SELECT count(*), max(version) FROM touchlog.rule_set", "SELECT count(*) FROM touchlog.firing",
+                                  "SELECT count(*) FROM touchlog.outbox", "SELECT count(*) FROM touchlog.timer")
+    for args, code in ((["broken"], 3), (["complain"], 4), ([], 2), (["known", "--since", "soon"], 2)):
+        done = d.touchlog("rule", "test", *args)
+        assert done.returncode == code and done.stdout == "", (args, done.stderr)
+
+
 def test_arm_starts_waits_of_those_who_were_there_and_asks_first(daemon, database):
     d = daemon(sources=SOURCES)
     ids = {name: d.log_event("web", {"external_id": name, "kind": "purchase", "email": f"{name}@example.com",
