@@ -43,7 +43,9 @@ def install(text, directory):
         secret = os.path.join(directory, name)
         os.makedirs(os.path.dirname(secret), exist_ok=True)
         with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-            f.write("whsec_" + base64.b64encode(f"secret-of-{os.path.basename(name)}".encode()).decode() + "\n")
+            word = f"secret-of-{os.path.basename(name)}"
+            # What an action of type webhook signs with has Standard Webhooks' form.
+            f.write(f"whsec_{base64.b64encode(word.encode()).decode()}\n" if name == "chat.key" else f"{word}\n")
     return path
 
 
