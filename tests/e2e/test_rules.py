@@ -148,6 +148,20 @@ def test_two_daemons_with_different_files_do_not_fight_and_say_so(daemon, databa
     assert database.one("SELECT count(*) FROM touchlog.rule_set") == 3
 
 
+def test_a_daemon_whose_file_does_not_speak_of_rules_leaves_the_active_set_alone(daemon, database):
+    a = daemon(settings({"complaint": COMPLAINT}))
+    wait_active(database, "complaint")
+    b = daemon()
+    until(lambda: b.metrics().get('touchlog_rules_active{mode="live"}') == 1, "it has looked at the active set")
+    assert b.metrics()["touchlog_rules_differ"] == 0 and active(database) == ["complaint"]
+    b.log_event("web", {"external_id": "1", "kind": "complaint", "email": "jo@example.com"})
+    assert [f["rule"] for f in firings(database)] == ["complaint"]
+    apply = b.touchlog("rule", "apply")
+    assert apply.returncode == 3 and "rules: {}" in apply.stderr
+    assert a.reload(yaml(database, "rules: {}\n"))
+    wait_active(database)
+
+
 def test_a_daemon_that_reconnects_installs_nothing(daemon, database):
     a = daemon(settings({"complaint": COMPLAINT}))
     wait_active(database, "complaint")
