@@ -149,7 +149,7 @@ BEGIN
 		INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state,
 		    rule_set, decided_at)
 		SELECT r.name, subject, d.origin_id, d.origin_at, d.customer_id, d.state, r.rule_set, at
-		FROM touchlog.fold_count(r, rows, from_at, from_id, decided, last) d
+		FROM unnest(touchlog.fold_count(r, rows, from_at, from_id, decided, last)) d
 		ON CONFLICT ON CONSTRAINT firing_rule_origin_id_key DO NOTHING
 		RETURNING id, origin_id, state)
 	SELECT array_agg(f.id) FILTER (WHERE f.state = 'fired'),

@@ -48,16 +48,21 @@ BEGIN
 	INTO keys
 	FROM unnest(subjects, armed) WITH ORDINALITY k(subject, armed, n)
 	LEFT JOIN touchlog.customer s ON s.id = split_part(k.subject, ' ', 1)::bigint
-	CROSS JOIN LATERAL touchlog.subject_aliases(s.root_id, k.subject) a(names)
+	-- What was decided before, also under the names of those who are one with it.
 	LEFT JOIN LATERAL (
 	    SELECT g.settled_at, CASE WHEN g.state = 'cancelled' THEN g.cause_id END AS cause_id
-	    FROM unnest(a.names) AS alias(name) CROSS JOIN LATERAL (
+	    FROM touchlog.customer m CROSS JOIN LATERAL (
 		SELECT x.settled_at, x.state, x.cause_id, x.id FROM touchlog.firing x
-		WHERE x.rule = r.name AND x.subject = alias.name AND x.settled_at IS NOT NULL
+		WHERE x.rule = r.name AND x.settled_at IS NOT NULL
+		    AND x.subject = m.id || coalesce(substring(k.subject FROM ' .*$'), '')
 		ORDER BY x.settled_at DESC LIMIT 1) g
+	    WHERE m.root_id = s.root_id
 	    ORDER BY g.settled_at DESC, g.id DESC LIMIT 1) l ON true
-	LEFT JOIN LATERAL (SELECT max(x.last_fired_at) AS last_fired_at FROM touchlog.rule_state x
-	    WHERE x.rule = r.name AND x.subject = ANY(a.names)) f ON true;
+	LEFT JOIN LATERAL (
+	    SELECT max(x.last_fired_at) AS last_fired_at
+	    FROM touchlog.customer m JOIN touchlog.rule_state x ON x.rule = r.name
+		AND x.subject = m.id || coalesce(substring(k.subject FROM ' .*$'), '')
+	    WHERE m.root_id = s.root_id AND (r.ever OR r.cooldown IS NOT NULL)) f ON true;
 	RETURN keys;
 END $$;
 
@@ -87,8 +92,8 @@ BEGIN
 	SELECT array_agg(ROW(s.n, (s.k).subject, d)::touchlog.wait_found ORDER BY s.n)
 	INTO found
 	FROM (SELECT seen.n, keys[seen.n] AS k, seen.rows FROM seen OFFSET 0) s
-	CROSS JOIN LATERAL touchlog.fold_wait(r, s.rows, (s.k).settled_at, (s.k).settled_id,
-	    (s.k).last_fired_at, (s.k).since, now) d;
+	CROSS JOIN LATERAL unnest(touchlog.fold_wait(r, s.rows, (s.k).settled_at, (s.k).settled_id,
+	    (s.k).last_fired_at, (s.k).since, now)) d;
 	RETURN found;
 END $$;
 
@@ -111,8 +116,9 @@ BEGIN
 		    WHERE key.root IS NOT NULL OR l.id::text = key.subject
 		    ORDER BY l.occurred_at, l.id);
 	END IF;
-	RETURN ARRAY(SELECT ROW(1, key.subject, d)::touchlog.wait_found FROM touchlog.fold_wait(r, rows,
-	    key.settled_at, key.settled_id, key.last_fired_at, key.since, now) d);
+	RETURN ARRAY(SELECT ROW(1, key.subject, d)::touchlog.wait_found
+	    FROM unnest(touchlog.fold_wait(r, rows, key.settled_at, key.settled_id, key.last_fired_at,
+		key.since, now)) d);
 END $$;
 
 -- Writes down what was found of subjects whose timers the caller has locked.
@@ -197,7 +203,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- A timer that a batch armed for someone who was merged meanwhile goes on under the root's name,
--- due at once.  Returns the others.
+-- due at once.  Returns those.
 CREATE FUNCTION touchlog.timers_rekey(r touchlog.rule, subjects text[]) RETURNS text[]
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -207,7 +213,7 @@ DECLARE
 	    WHERE c.root_id <> c.id);
 BEGIN
 	IF moved = '{}' THEN
-		RETURN subjects;
+		RETURN moved;
 	END IF;
 	WITH gone AS (
 		DELETE FROM touchlog.timer t WHERE t.rule = r.name AND t.subject = ANY(moved)
@@ -219,7 +225,7 @@ BEGIN
 	GROUP BY 2 ORDER BY 2
 	ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET due = least(t.due, EXCLUDED.due),
 	    origin_id = least(t.origin_id, EXCLUDED.origin_id), armed = t.armed OR EXCLUDED.armed;
-	RETURN ARRAY(SELECT unnest(subjects) EXCEPT SELECT unnest(moved));
+	RETURN moved;
 END $$;
 
 -- Claims and decides up to n due timers; returns how many it claimed.  A timer with `unless`
@@ -235,7 +241,7 @@ DECLARE
 	patience timestamptz;		-- deadlines up to here are decided whatever comes
 	r touchlog.rule;
 	g record;
-	kept text[];
+	moved text[];
 BEGIN
 	IF EXISTS (SELECT FROM touchlog.rule_trouble t WHERE t.batches >= 3 AND NOT t.alone) THEN
 		PERFORM touchlog.rules_compile();
@@ -252,8 +258,9 @@ BEGIN
 	    WHERE t.due <= now AND (patient IS NULL OR t.due <= patience OR t.rule <> ALL (patient))
 	    ORDER BY t.due LIMIT n FOR UPDATE OF t SKIP LOCKED);
 	FOR g IN
-		SELECT k.rule, array_agg(k.subject) AS subjects FROM unnest(claimed) k
-		GROUP BY 1 ORDER BY 1
+		SELECT k.rule, array_agg(k.subject) AS subjects, array_agg(k.origin_id) AS origins,
+		    array_agg(CASE WHEN k.armed THEN touchlog.at(k.origin_id) END) AS armed
+		FROM unnest(claimed) k GROUP BY 1 ORDER BY 1
 	LOOP
 		SELECT x.* INTO r FROM touchlog.rule x JOIN touchlog.rule_set s ON s.version = x.rule_set
 		WHERE s.active AND x.name = g.rule AND x.waits AND x.mode <> 'off';
@@ -262,14 +269,15 @@ BEGIN
 			    (SELECT s.version FROM touchlog.rule_set s WHERE s.active), now);
 			CONTINUE;
 		END IF;
-		kept := g.subjects;
-		IF r.per <> 'interaction' THEN
-			kept := touchlog.timers_rekey(r, kept);
+		moved := CASE WHEN r.per <> 'interaction' THEN touchlog.timers_rekey(r, g.subjects)
+		    ELSE '{}' END;
+		IF moved <> '{}' THEN
+			SELECT r.name AS rule, array_agg(k.subject) AS subjects,
+			    array_agg(k.origin) AS origins, array_agg(k.armed) AS armed
+			INTO g FROM unnest(g.subjects, g.origins, g.armed) k(subject, origin, armed)
+			WHERE k.subject <> ALL (moved);
+			CONTINUE WHEN g.subjects IS NULL;
 		END IF;
-		CONTINUE WHEN kept = '{}';
-		SELECT array_agg(k.subject) AS subjects, array_agg(k.origin_id) AS origins,
-		    array_agg(CASE WHEN k.armed THEN touchlog.at(k.origin_id) END) AS armed
-		INTO g FROM unnest(claimed) k WHERE k.rule = r.name AND k.subject = ANY(kept);
 		PERFORM touchlog.decide_safely(r, g.subjects, g.origins, g.armed,
 		    CASE WHEN r.unless_sql IS NULL THEN now ELSE patience END, now);
 	END LOOP;
