@@ -367,7 +367,7 @@ static bool
 wants_claim(const struct dispatcher *d)
 {
 	return d->has_adopted && d->has_recovered && !d->is_stopping && !d->conf.holds &&
-	    d->njobs < DISPATCH_JOBS_MAX;
+	    !d->is_paused && d->njobs < DISPATCH_JOBS_MAX;
 }
 
 static bool
@@ -459,6 +459,7 @@ note_pause(struct dispatcher *d, bool is_paused)
 		return;
 	d->is_paused = is_paused;
 	if (!is_paused) {
+		d->is_busy = true;
 		log_info("actions_resumed", F_TEXT("by", "touchlog outbox resume"));
 		return;
 	}
@@ -471,7 +472,7 @@ read_next(struct dispatcher *d, const PGresult *res)
 {
 	note_pause(d, PQgetvalue(res, 0, 0)[0] == 't');
 	d->wait_s = 3600;
-	if (!d->is_paused && wants_claim(d))
+	if (wants_claim(d))
 		take_sooner(d, res, 1);
 	if (wants_decide(d))
 		take_sooner(d, res, 2);
