@@ -88,12 +88,6 @@ def rule(name="hit", do=("hook",), when="kind = 'hit'", **more):
     return name, {"when": when, "do": list(do), **more}
 
 
-def load(database, *rules):
-    """Installs rules without the configuration, for a daemon whose file does not speak of any."""
-    text = json.dumps([{"name": name, **body} for name, body in rules]).replace("'", "''")
-    database.run(f"SELECT touchlog.rule_set_activate(touchlog.rule_set_load(sha256('{text}'), '{text}', '[]'))")
-
-
 def settings(rules, actions, **more):
     return {"sources": SOURCE, "outbound": OPEN, "rules": rules, "actions": actions, **more}
 
