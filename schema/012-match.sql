@@ -61,6 +61,40 @@ BEGIN
 	    FROM touchlog.customer m WHERE m.root_id = root);
 END $$;
 
+-- The same row by row, for a rule that fails on some: those are no match.
+CREATE FUNCTION touchlog.rule_log_each(r touchlog.rule, member bigint[], thread text,
+    low timestamptz) RETURNS touchlog.log_row[] LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+	i record;
+	hits touchlog.hit[];
+	state text;
+	rows touchlog.log_row[] := '{}';
+BEGIN
+	FOR i IN
+		SELECT x.id, x.received_at, x.occurred_at, x.customer_id FROM touchlog.interaction x
+		WHERE x.customer_id = ANY(member) AND x.occurred_at >= low
+		    AND x.received_at >= low - interval '1 day'
+		    AND (r.per <> 'thread' OR x.thread = thread)
+		ORDER BY x.occurred_at, x.id
+	LOOP
+		BEGIN
+			hits := touchlog.match_one(r.id, ARRAY[i.id], i.received_at, i.received_at);
+		EXCEPTION WHEN OTHERS THEN
+			GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+			IF NOT touchlog.rule_is_to_blame(state) THEN
+				RAISE;
+			END IF;
+			hits := NULL;
+		END;
+		CONTINUE WHEN hits IS NULL;
+		rows := rows || (SELECT ROW(i.id, i.received_at, i.occurred_at, i.customer_id,
+		    bool_or(NOT h.is_unless), bool_or(h.is_unless), max(h.due))::touchlog.log_row
+		    FROM unnest(hits) h);
+	END LOOP;
+	RETURN rows;
+END $$;
+
 -- One subject's rows for one rule, in order.
 CREATE FUNCTION touchlog.rule_log(r touchlog.rule, root bigint, thread text, low timestamptz)
 RETURNS touchlog.log_row[] LANGUAGE plpgsql STABLE AS $$
@@ -69,6 +103,7 @@ DECLARE
 	member bigint[] := ARRAY(SELECT m.id FROM touchlog.customer m WHERE m.root_id = root);
 	many int[] := ARRAY[cardinality(member)];
 	rows touchlog.log_row[];
+	state text;
 BEGIN
 	-- occurred_at is at most a day ahead of received_at
 	SELECT array_agg(ROW(l.row_id, l.row_received_at, l.row_occurred_at, l.row_customer_id, l.w,
@@ -77,6 +112,12 @@ BEGIN
 	FROM touchlog.rule_rows(r.id, array_fill(1, many), member, array_fill(thread, many),
 	    array_fill(low, many), low - interval '1 day') l;
 	RETURN coalesce(rows, '{}');
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+	IF NOT touchlog.rule_is_to_blame(state) THEN
+		RAISE;
+	END IF;
+	RETURN touchlog.rule_log_each(r, member, thread, low);
 END $$;
 
 -- Decides one rule without a wait for one subject, whose rule_state row is locked.  fresh: its
@@ -108,7 +149,7 @@ BEGIN
 		INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state,
 		    rule_set, decided_at)
 		SELECT r.name, subject, d.origin_id, d.origin_at, d.customer_id, d.state, r.rule_set, at
-		FROM touchlog.fold_count(r, rows, from_at, from_id, decided, last) d
+		FROM unnest(touchlog.fold_count(r, rows, from_at, from_id, decided, last)) d
 		ON CONFLICT ON CONSTRAINT firing_rule_origin_id_key DO NOTHING
 		RETURNING id, origin_id, state)
 	SELECT array_agg(f.id) FILTER (WHERE f.state = 'fired'),

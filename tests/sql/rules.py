@@ -6,8 +6,8 @@ import datetime as dt
 import psycopg2
 
 import harness
-from harness import Aside, is_blocked, refusal, rows, same, wait_for
-from rulelog import LONG_AGO, UTC, Log, ago, buy, fresh, load, mail, reply
+from harness import Aside, is_blocked, rows, same, wait_for
+from rulelog import Log, ago, buy, fresh, mail, reply
 
 UNANSWERED = {"when": "kind = 'message' and channel = 'email' and direction = 'in'",
               "wait": "48h", "unless": "kind = 'message' and direction = 'out'", "per": "thread",
@@ -282,6 +282,7 @@ def again(log):
 
     log.reset()
     log.rules({"r": UNANSWERED})
+    rows(log.conn, "SELECT pg_stat_force_next_flush()")
     rows(log.conn, "SELECT pg_stat_reset_single_table_counters('touchlog.timer'::regclass)")
     for h in range(20):
         log.batch(mail(str(h), h))
@@ -350,11 +351,30 @@ def failing(log):
          [("failed", "a", None), ("fired", "b", None)])
 
 
+def failing_beside(log):
+    """One row on which a predicate fails costs its neighbours nothing."""
+    log.reset()
+    log.rules({"w": {"when": "direction = 'in' and 10 / score > 1", "wait": "1h",
+                     "unless": "direction = 'out' and 10 / score > 1", "do": ["x"]},
+               "c": {"when": "10 / score > 1", "count": 2, "within": "1d"}})
+    log.batch(mail("a", 0, score=1), mail("b", 0.1, score=0), mail("c", 0.2, score=1))
+    log.batch(mail("d", 0, score=1, customer=2), reply("e", 0.5, score=1, customer=2),
+              mail("f", 0.6, score=0, customer=2))
+    log.decide(ago(2))
+    same("waits beside a row that fails are decided", log.story("w"),
+         [("fired", "a", None), ("cancelled", "d", "e"), ("failed", "b", None),
+          ("failed", "f", None)])
+    same("and counts over it", log.story("c"),
+         [("failed", "b", None), ("fired", "c", None), ("fired", "e", None),
+          ("failed", "f", None)])
+
+
 def test():
     db = fresh("rules")
     log = Log(db)
     log.watcher = log.another()
-    for part in (stories, two_sessions, many_deciders, again, payload, failing):
+    for part in (stories, two_sessions, many_deciders, again, payload, failing,
+                 failing_beside):
         part(log)
     log.watcher.close()
     log.close()
