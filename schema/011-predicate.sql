@@ -20,11 +20,16 @@ DECLARE
 	tok text;
 	depth int := 0;
 	last text := '';
+	said text := '';		-- the last one that is neither space nor comment
 	wrong text;
 BEGIN
 	WHILE pos <= length(src) LOOP
 		tok := touchlog.rule_token(substr(src, pos));
 		wrong := CASE
+		    -- It might begin a quote that we do not know of.
+		    WHEN tok = '$' THEN 'no "$" outside a quote'
+		    -- PostgreSQL may read both as one, with backslashes in the second too.
+		    WHEN tok ~ '^''.' AND said ~* '^e?''' THEN 'two quotes beside each other: write one'
 		    WHEN tok = '/*' THEN 'unterminated comment'
 		    WHEN tok IN ('''', '"') THEN 'unterminated quote'
 		    WHEN tok ~ '^\$' AND length(tok) > 1 AND tok !~ '^(\$\w*\$).*\1$'
@@ -48,6 +53,9 @@ BEGIN
 		END IF;
 		done := done || tok;
 		last := tok;
+		IF tok !~ '^([ \t\n\r\f\v]|--|/\*)' THEN
+			said := tok;
+		END IF;
 	END LOOP;
 	IF depth > 0 THEN
 		RAISE EXCEPTION 'a parenthesis is not closed' USING ERRCODE = '42601', DETAIL = length(src);
@@ -56,11 +64,13 @@ BEGIN
 END $$;
 
 -- The first token of a text that is not empty; of a quote or comment without its end, how it
--- begins.
+-- begins.  A token must end where it does for PostgreSQL, or what is a quote here would be run
+-- there: a character beyond ASCII is a letter, never a space.
 CREATE FUNCTION touchlog.rule_token(src text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
 	tok text := substring(src FROM '^(?:[eE]''(?:[^''\\]|''''|\\.)*''|''(?:[^'']|'''')*'''
-	    '|"(?:[^"]|"")*"|--[^\n]*|[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*|[0-9]+|\s+)');
+	    '|"(?:[^"]|"")*"|--[^\n\r]*|[ \t\n\r\f\v]+|[0-9]+'
+	    '|[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)');
 	level int := 1;
 	at int := 3;
 BEGIN
@@ -117,19 +127,23 @@ END $$;
 
 -- Refuses what an expression of the twin calls beyond PostgreSQL's and touchlog's functions
 -- that everyone may call: a function of someone's own, a domain's CHECK, would run as
--- touchlog_admin.  So would a volatile one, which a CHECK does not mind.
+-- touchlog_admin.  So would a volatile one, which a CHECK does not mind, and one that finds a
+-- view or a type by its name at run time, and such a function with it.
 CREATE FUNCTION touchlog.rule_check_calls(tree text, class oid, expr oid) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	wrong text;
 BEGIN
 	SELECT min(format('%s is not for rules: %s', p.oid::regprocedure, CASE p.provolatile
-	    WHEN 'v' THEN 'it is volatile' ELSE 'only what everyone may call is' END)) INTO wrong
+	    WHEN 'v' THEN 'it is volatile' ELSE 'only what everyone may call is, and no XML of tables or input of types'
+	    END)) INTO wrong
 	FROM regexp_matches(tree, ':(?:op|hash|negf)?funcid (\d+)', 'g') m
 	JOIN pg_proc p ON p.oid = m[1]::oid
 	WHERE p.provolatile = 'v' OR p.pronamespace NOT IN
 	    ('pg_catalog'::regnamespace, 'touchlog'::regnamespace)
-	    OR NOT has_function_privilege('touchlog_reader', p.oid, 'EXECUTE');
+	    OR NOT has_function_privilege('touchlog_reader', p.oid, 'EXECUTE')
+	    OR 'cstring'::regtype = ANY (p.proargtypes)
+	    OR p.proname ~ '^((table|schema|database)_to_xml|pg_input_)';
 	IF tree ~ ':varattno (0|-\d+) ' THEN
 		wrong := 'a whole row or a system column is not for rules';
 	ELSIF wrong IS NULL THEN
@@ -174,7 +188,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION touchlog.rule_read(srcs text[], kinds text[]) RETURNS text[]
-LANGUAGE plpgsql SET search_path = touchlog, pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
+LANGUAGE plpgsql SET search_path = touchlog, pg_catalog, pg_temp SET TimeZone = 'UTC'
+SET standard_conforming_strings = on AS $$
 DECLARE
 	result text[];
 BEGIN

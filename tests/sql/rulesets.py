@@ -42,6 +42,23 @@ BAD = [  # text, kind, position in it, words
      "only what everyone may call"),
     ("public.evil()", "predicate", None, "only what everyone may call"),
     ("kind::public.evil_text = 'x'", "predicate", None, "is not for rules"),
+    ("table_to_xml(kind::regclass, true, true, '')::text::interval", "interval", None,
+     "XML of tables"),
+    ("array_in('{x}', kind::regtype, -1)::text::interval", "interval", None, "input of types"),
+    ("domain_in('x', kind::regtype, -1)::text::interval", "interval", None, "input of types"),
+    ("kind = $1", "predicate", 8, "outside a quote"),
+    ("kind = 'a'\n'b'", "predicate", 12, "beside each other"),
+]
+# Texts whose quote or comment ends elsewhere for PostgreSQL than one might think: what stands
+# behind must not be run.
+OUT = (")) STORED) ON COMMIT DROP; DO $do$ BEGIN RAISE 'ran' USING ERRCODE = 'TLRAN'; END $do$;"
+       " CREATE TEMP TABLE x (b boolean GENERATED ALWAYS AS ((true --")
+BREAKS = [  # how, the text
+    ("a dollar quote with a name beyond ASCII", f"$é$ ' $é$ is null{OUT}'"),
+    ("a comment that a carriage return ends", f"true -- \r{OUT}"),
+    ("a quote with backslashes that goes on in the next line", f"E'a'\n'\\' || ' is null{OUT}'"),
+    ("a type named with a letter beyond 16 bits", f"\U0001f600e'\\' is null{OUT}'"),
+    ("a type named with a space beyond ASCII", f"\u2003 \u2003e'\\' is null{OUT}'"),
 ]
 GOOD = [
     ("kind = 'customer.stage' -- customer.x", "predicate"),
@@ -96,6 +113,15 @@ def predicates(log):
     same("a bad predicate is an error at its place", wrong, [])
     same("a good one is read", [(text, v) for text, kind in GOOD
                                 if (v := verdict(log.conn, text, kind)) is not None], [])
+    rows(log.conn, """CREATE DOMAIN pg_temp."\U0001f600e" AS text;
+        CREATE DOMAIN pg_temp."\u2003e" AS text""")
+    same("no text runs what stands in it", [how for how, text in BREAKS if refusal(
+        log.conn, "SELECT touchlog.rule_check(%s, 'predicate')", [text]) == "TLRAN"], [])
+    rows(log.conn, "SET standard_conforming_strings = off")
+    same("nor does one that a session would read otherwise", refusal(
+        log.conn, "SELECT touchlog.rule_check(E%s, 'predicate')",
+        [f"'\\' is null or ' is null{OUT}'"]), "42601")
+    rows(log.conn, "RESET standard_conforming_strings")
     same("an error in a set names the rule and its key", _why(log, {
         "a": {"when": "true"}, "b": {"when": "true", "wait": "1h", "unless": "knd = 'x'"}}),
         'rule b: unless: column "knd" does not exist')
