@@ -53,7 +53,8 @@ struct pg_conn {
 
 /* Run in every session; the answers are checked by check_session().  All names of ours
  * are qualified: what others may have put into public is not to be found.  The server's
- * side of TCP, too, is to notice a peer that vanished: its locks go with the session. */
+ * side of TCP, too, is to notice a peer that vanished, also while it computes (a rule that
+ * never ends): its locks go with the session. */
 static const char session_sql[] =
     "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC';"
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
@@ -61,6 +62,7 @@ static const char session_sql[] =
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '2s';"
     "SET tcp_keepalives_idle = 3; SET tcp_keepalives_interval = 2;"
     "SET tcp_keepalives_count = 2; SET tcp_user_timeout = '7s';"
+    "SET client_connection_check_interval = '2s';"
     "SET client_min_messages = warning;"
     "SELECT current_setting('synchronous_commit'), pg_is_in_recovery(),"
     " coalesce(max(version), 0), coalesce(max(min_binary), 0),"

@@ -131,6 +131,19 @@ def test_a_bad_predicate_keeps_the_old_set_and_is_told_where_it_stands(daemon, d
     assert d.metrics()["touchlog_rules_last_load_successful"] == 1 and d.get("/readyz").json()["degraded"] == []
 
 
+def test_a_rule_that_does_not_end_can_be_taken_away_and_its_event_is_logged_then(daemon, database, tmp_path):
+    # Each takes seconds.
+    endless = " and ".join(f"factorial(30000 + {n} + length(body)) > 0" for n in range(200))
+    spool = {"path": str(tmp_path / "spool.db")}
+    d = daemon(settings({"endless": {"when": f"kind = 'complaint' and {endless}", "do": ["bell"]}}, spool=spool))
+    wait_active(database, "endless")
+    assert d.post("web", {"external_id": "1", "kind": "complaint", "body": "x"}).status == 202
+    until(lambda: [f for f in d.logged("batch_failed") if "does not answer" in f["error"]], "the writer gives up")
+    assert d.reload(settings({"complaint": COMPLAINT}, spool=spool))
+    until(lambda: active(database) == ["complaint"], "the new set is active", 60)
+    until(lambda: database.one("SELECT count(*) FROM touchlog.interaction") == 1, "the event is logged", 60)
+
+
 def test_two_daemons_with_different_files_do_not_fight_and_say_so(daemon, database):
     a = daemon(settings({"complaint": COMPLAINT}))
     wait_active(database, "complaint")
