@@ -217,12 +217,14 @@ CREATE FUNCTION touchlog.rule_when(r touchlog.rule) RETURNS text LANGUAGE sql ST
 	SELECT '(' || r.when_sql || $q$) AND NOT (source = 'touchlog' AND direction <> 'internal')$q$
 $$;
 
+-- When its wait is over.  Never (a sender may have written `infinity`) is null: it starts nothing.
 CREATE FUNCTION touchlog.rule_due(r touchlog.rule) RETURNS text LANGUAGE sql STABLE AS $$
-	SELECT CASE WHEN r.at_sql IS NOT NULL THEN r.at_sql
+	SELECT format($q$nullif(nullif(%s, 'infinity'::timestamptz), '-infinity'::timestamptz)$q$,
+	    CASE WHEN r.at_sql IS NOT NULL THEN r.at_sql
 	    WHEN r.wait_sql IS NULL THEN 'NULL::timestamptz'
 	    WHEN r.calendar_id IS NOT NULL
 		THEN format('touchlog.calendar_add(%s, occurred_at, %s)', r.calendar_id, r.wait_sql)
-	    ELSE format('occurred_at + (%s)', r.wait_sql) END
+	    ELSE format('occurred_at + (%s)', r.wait_sql) END)
 $$;
 
 -- The flat row: columns and joins that these texts need; nothing where no profile is named.

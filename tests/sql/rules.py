@@ -132,6 +132,9 @@ STORIES = {
         (AT, [mail("a", 0, kind="appointment", attributes=NOON), 1.9, 2], [("fired", "a", None)]),
     "an event whose moment cannot be read starts nothing":
         (AT, [mail("a", 0, kind="appointment", attributes='{"starts": "soon"}'), 99], []),
+    "nor does one whose moment never comes, or has always been":
+        (AT, [mail("a", 0, kind="appointment", attributes='{"starts": "infinity"}'),
+              mail("b", 1, customer=2, kind="appointment", attributes='{"starts": "-infinity"}'), 99], []),
     "a profile column decides":
         ({"when": "customer.stage = 'lead' and kind = 'message'"}, [mail("a", 0)],
          [("fired", "a", None)]),
