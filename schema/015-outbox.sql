@@ -70,9 +70,9 @@ BEGIN
 	RETURN encode(set_byte(b, 6, get_byte(b, 6) & 15 | 112), 'hex')::uuid;
 END $$;
 
--- Logs an interaction of source `touchlog` and decides its rules.  Under an external_id only the
--- first is logged; null: it was there.
-CREATE FUNCTION touchlog.log_own(kind text, direction touchlog.direction, channel touchlog.channel,
+-- Logs an interaction of source `touchlog`, whose rules the caller has decided.  Under an
+-- external_id only the first is logged; null: it was there.
+CREATE FUNCTION touchlog.put_own(kind text, direction touchlog.direction, channel touchlog.channel,
     customer_id bigint, thread text, external_id text, subject text, body text, campaign text,
     attributes jsonb, agent text DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -94,7 +94,25 @@ BEGIN
 	SELECT own, at, at, coalesce(customer_id, 0), 'touchlog', channel, direction, kind,
 	    external_id, thread, agent, subject, body, campaign, coalesce(attributes, '{}'),
 	    pg_current_xact_id()::text::bigint + c.txid_offset FROM touchlog.cluster c;
-	PERFORM touchlog.match(ARRAY[own], at, at);
+	RETURN own;
+END $$;
+
+-- Those that put_own() logged in this transaction, all at once: match() locks in one order.
+CREATE FUNCTION touchlog.match_own(own uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM touchlog.match(array_agg(x), min(touchlog.at(x)), max(touchlog.at(x)))
+	FROM unnest(own) x WHERE x IS NOT NULL HAVING count(*) > 0;
+END $$;
+
+-- put_own(), and its rules are decided.
+CREATE FUNCTION touchlog.log_own(kind text, direction touchlog.direction, channel touchlog.channel,
+    customer_id bigint, thread text, external_id text, subject text, body text, campaign text,
+    attributes jsonb, agent text DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+	own uuid := touchlog.put_own(kind, direction, channel, customer_id, thread, external_id,
+	    subject, body, campaign, attributes, agent);
+BEGIN
+	PERFORM touchlog.match_own(ARRAY[own]);
 	RETURN own;
 END $$;
 
@@ -526,7 +544,8 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------ tasks
-CREATE FUNCTION touchlog.log_task(t touchlog.task, kind text, body text, agent text) RETURNS void
+-- As put_own() does.
+CREATE FUNCTION touchlog.put_task(t touchlog.task, kind text, body text, agent text) RETURNS uuid
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -534,7 +553,7 @@ DECLARE
 BEGIN
 	SELECT i.channel INTO channel FROM touchlog.interaction i
 	WHERE i.id = t.interaction_id AND i.received_at = touchlog.at(t.interaction_id);
-	PERFORM touchlog.log_own(kind, 'internal', coalesce(channel, 'other'), t.customer_id,
+	RETURN touchlog.put_own(kind, 'internal', coalesce(channel, 'other'), t.customer_id,
 	    t.thread, format('task/%s/%s', t.id, kind), t.title, body, NULL,
 	    jsonb_strip_nulls(jsonb_build_object('task', t.id, 'firing', t.firing_id,
 		'assign', t.assign, 'due', t.due,
@@ -555,7 +574,7 @@ BEGIN
 	END IF;
 	UPDATE touchlog.task x SET done_at = clock_timestamp(), done_by = who, note = note
 	WHERE x.id = id;
-	PERFORM touchlog.log_task(t, 'resolved', note, who);
+	PERFORM touchlog.match_own(ARRAY[touchlog.put_task(t, 'resolved', note, who)]);
 	RETURN true;
 END $$;
 
@@ -581,15 +600,15 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	t touchlog.task;
-	late integer := 0;
+	late uuid[] := '{}';
 BEGIN
 	FOR t IN SELECT x.* FROM touchlog.task x WHERE x.done_at IS NULL AND x.overdue_at IS NULL
 	    AND x.due <= now ORDER BY x.due LIMIT n FOR UPDATE SKIP LOCKED LOOP
 		UPDATE touchlog.task x SET overdue_at = now WHERE x.id = t.id;
-		PERFORM touchlog.log_task(t, 'task_overdue', NULL, NULL);
-		late := late + 1;
+		late := late || touchlog.put_task(t, 'task_overdue', NULL, NULL);
 	END LOOP;
-	RETURN late;
+	PERFORM touchlog.match_own(late);
+	RETURN cardinality(late);
 END $$;
 
 ------------------------------------------------------------------ a database in another cluster

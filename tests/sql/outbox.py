@@ -238,6 +238,31 @@ def tasks(conn):
         encode(substring(sha256('touchlog' || '\\x1f'::bytea || 'm1') FOR 16), 'hex')::uuid)"""), True)
 
 
+def late_together(conn):
+    """What rules keep of several late tasks is locked in match()'s order, whichever is late first."""
+    load_rules(conn, [{"name": "rest", "when": "kind = 'task_overdue'", "cooldown": "1d", "do": []}])
+    rows(conn, "DELETE FROM touchlog.task; DELETE FROM touchlog.rule_state")
+    for who in ("late1@x", "late2@x"):
+        log(conn, "none-" + who, who)
+    first, last = sorted(column(conn, "SELECT t.own(x)::text FROM unnest('{late1@x,late2@x}'::text[]) x"))
+    rows(conn, """INSERT INTO touchlog.rule_state (rule, subject) SELECT 'rest', unnest(%s::text[])""", [[first, last]])
+    rows(conn, """INSERT INTO touchlog.task (customer_id, title, due) SELECT x.c, 'x', now() - n * interval '1 s'
+        FROM unnest(%s::text[]::bigint[]) WITH ORDINALITY x(c, n)""", [[first, last]])
+    other, watcher = connect(conn.info.dbname), connect(conn.info.dbname)
+    held = "SELECT subject FROM touchlog.rule_state WHERE subject = %s FOR UPDATE NOWAIT"
+    rows(other, "BEGIN")
+    rows(other, held, [first])
+    aside = Aside(one, conn, "SELECT touchlog.task_overdue(10)")
+    wait_for("the late tasks to wait", lambda: is_blocked(watcher, conn))
+    same("late tasks hold nothing that a batch would want next", harness.refusal(other, held, [last]), None)
+    rows(other, "ROLLBACK")
+    aside.join()
+    same("and go on", (aside.result, aside.error), (2, None))
+    other.close()
+    watcher.close()
+    load_rules(conn)
+
+
 def told(conn):
     """The writer that made rows is told so; nobody else."""
     for name, want in (("touchlogd writer", 1), ("psql", 0)):
@@ -317,6 +342,7 @@ def test():
     unknown(conn)
     paused(conn, other)
     tasks(conn)
+    late_together(conn)
     told(conn)
     claimed_at_once(db, conn)
     rights(conn, other)
