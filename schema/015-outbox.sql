@@ -12,7 +12,7 @@
 --   * next_at is all that says when a row is due.  While it is leased that is the lease's end, of a
 --     dead one infinity: so one index serves all of them.
 --   * A receipt (delivery) is written once for each attempt and never changed.
---   * Locks: outbox first, then customer by id, or seen.  Nobody who holds a customer, a timer or a
+--   * Locks: outbox first, then customer by id and mail_count by address, or seen.  Nobody who holds a customer, a timer or a
 --     key ever waits for a row of the outbox that is there already.
 
 SET LOCAL ROLE touchlog_admin;
@@ -324,6 +324,21 @@ BEGIN
 	ORDER BY c.id FOR UPDATE;
 END $$;
 
+-- To whom capped mails of these rows would go: locked in one order too, for a claim grants several.
+CREATE FUNCTION touchlog.outbox_lock_caps(ids bigint[], actions jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO touchlog.mail_count AS m (address)
+	SELECT DISTINCT a.address
+	FROM touchlog.outbox o JOIN touchlog.firing f ON f.id = o.firing_id
+	LEFT JOIN touchlog.customer c ON c.id = f.customer_id
+	CROSS JOIN LATERAL touchlog.mail_address(actions->o.action, ARRAY(SELECT x.id
+	    FROM touchlog.customer x WHERE x.root_id = c.root_id), o.payload) a(address)
+	WHERE o.id = ANY (ids) AND actions->o.action ? 'cap' AND a.address IS NOT NULL
+	ORDER BY 1
+	ON CONFLICT ON CONSTRAINT mail_count_pkey DO UPDATE SET ats = m.ats;
+END $$;
+
 -- Why a row is not to be tried now, which is then seen to; null: it is.  o.attempts is that of the
 -- attempt to come.
 CREATE FUNCTION touchlog.outbox_refuse(o touchlog.outbox, f touchlog.firing, act jsonb,
@@ -413,6 +428,7 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM touchlog.outbox_lock_customers(ids, actions);
+	PERFORM touchlog.outbox_lock_caps(ids, actions);
 	FOREACH one IN ARRAY ids LOOP
 		RETURN NEXT touchlog.outbox_take(one, instance, lease, actions, tries, now);
 	END LOOP;

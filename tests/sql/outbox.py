@@ -224,7 +224,7 @@ def tasks(conn):
     same("and logged as of its customer", rows(conn, """SELECT source, direction::text, customer_id = t.own('a@x'), subject, attributes->'task'
         FROM touchlog.interaction WHERE kind = 'task_overdue'"""), [("touchlog", "internal", True, "Call them back: call-2{}", task)])
     claim(conn)
-    same("so that rules escalate", one(conn, "SELECT priority FROM touchlog.customer"), 1)
+    same("so that rules escalate", one(conn, "SELECT priority FROM touchlog.customer WHERE id = t.own('a@x')"), 1)
     same("a task is given to another", (one(conn, "SELECT touchlog.task_assign(%s, 'boss')", [task]), one(conn, "SELECT assign FROM touchlog.task")), (True, "boss"))
     same("it is done", one(conn, "SELECT touchlog.task_done(%s, 'eva', 'called')", [task]), True)
     same("once", one(conn, "SELECT touchlog.task_done(%s, 'eva')", [task]), False)
@@ -260,6 +260,30 @@ def late_together(conn):
     same("and go on", (aside.result, aside.error), (2, None))
     other.close()
     watcher.close()
+    load_rules(conn)
+
+
+def capped_together(conn):
+    """Two claims that grant mails to the same people do not wait for each other in a circle."""
+    load_rules(conn, [{"name": "ask", "when": "external_id LIKE 'ask%'", "per": "interaction", "do": ["ask"]}])
+    rows(conn, "DELETE FROM touchlog.outbox")
+    act = {"ask": {"type": "email", "weak": True, "cap": {"n": 9, "per": "1 day"}}}
+    for n, who in enumerate(("cap2@x", "cap1@x")):      # in the order in which they are due
+        log(conn, f"ask-{n}", who)
+    other, watcher = connect(conn.info.dbname), connect(conn.info.dbname)
+    held = "SELECT address FROM touchlog.mail_count WHERE address = %s FOR UPDATE NOWAIT"
+    rows(conn, "INSERT INTO touchlog.mail_count (address) VALUES ('cap1@x'), ('cap2@x')")
+    rows(other, "BEGIN")
+    rows(other, held, ["cap1@x"])
+    aside = Aside(lambda: claim(conn, actions=act))
+    wait_for("the claim to wait", lambda: is_blocked(watcher, conn))
+    same("a claim holds nothing that another would want next", harness.refusal(other, held, ["cap2@x"]), None)
+    rows(other, "ROLLBACK")
+    aside.join()
+    same("and goes on", (aside.error, [len(x) if isinstance(x, list) else x for x in aside.result or ()]), (None, [2, 2]))
+    other.close()
+    watcher.close()
+    rows(conn, "DELETE FROM touchlog.outbox")
     load_rules(conn)
 
 
@@ -338,6 +362,7 @@ def test():
     for part in (performed, titles):
         part(conn)
     leased(conn, other)
+    capped_together(conn)
     withheld(conn)
     unknown(conn)
     paused(conn, other)
