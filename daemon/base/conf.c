@@ -97,6 +97,17 @@ conf_complain(struct conf *c, const struct conf_node *node, const char *fmt, ...
 }
 
 void
+conf_complain_at(struct conf *c, const struct conf_node *text, size_t at, const char *fmt, ...)
+{
+	const struct conf_node place = conf_node_at(text, at);
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(c, &c->errors, &place, fmt, ap);
+	va_end(ap);
+}
+
+void
 conf_warn(struct conf *c, const struct conf_node *node, const char *fmt, ...)
 {
 	va_list ap;

@@ -128,6 +128,9 @@ const struct conf_node	*conf_root(const struct conf *c);
 /* Adds "file:line:col: text" as an error.  node NULL: about the whole file. */
 void	conf_complain(struct conf *c, const struct conf_node *node, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+/* The same of one character of a text, counted from 0; see conf_place(). */
+void	conf_complain_at(struct conf *c, const struct conf_node *text, size_t at,
+	    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void	conf_warn(struct conf *c, const struct conf_node *node, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
 size_t	conf_errors(const struct conf *c);
@@ -151,6 +154,15 @@ const struct conf_node *conf_key_node(const struct conf_node *n, size_t i);
 struct str conf_text(const struct conf_node *n);
 /* The value of that key of a map; NULL when it is not there or n is NULL. */
 const struct conf_node *conf_find(const struct conf_node *n, const char *key);
+
+/* The key itself, as a place; NULL when it is not there or n is NULL. */
+const struct conf_node *conf_find_key(const struct conf_node *n, const char *key);
+/* Adds "file:line:col" of a node. */
+void	conf_place(const struct conf_node *n, struct buf *out);
+/* The same of one character of a text, counted from 0: where it stands in the file, whatever
+ * the text is quoted by, folded or escaped; white space stands behind the character before
+ * it.  Beyond the last it is the text's end; what stands in no file adds nothing. */
+void	conf_place_at(const struct conf_node *text, size_t at, struct buf *out);
 
 /* ---- the scalars, for others who read such text ---- */
 TL_MUST bool conf_parse_ms(struct str s, int64_t *ret_ms);

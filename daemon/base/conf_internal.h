@@ -32,6 +32,7 @@ struct conf_file {
 	dev_t			 dev;
 	ino_t			 ino;
 	const struct conf_node	*place;	/* of the include that named it; NULL: the first file */
+	struct str		 bytes;	/* without its mark of byte order */
 	struct conf_file	*next;
 };
 
@@ -46,6 +47,8 @@ struct conf_node {
 	int			 line, col;
 	size_t			 weight;	/* nodes from here downwards, aliases written out */
 	size_t			 height;	/* 1 for a scalar */
+	enum { CONF_AS_IT_IS, CONF_SINGLE_QUOTED, CONF_DOUBLE_QUOTED } style;	/* of a text */
+	size_t			 at;	/* of its first character in the file's bytes */
 	struct str		 text;
 	struct conf_pair	*pairs;
 	size_t			 n;
@@ -109,6 +112,10 @@ void	conf_settle(struct conf *c, const struct conf_key *keys, struct conf_node *
 bool	conf_same_tree(const struct conf_node *a, const struct conf_node *b);
 /* "a map", "a list", "a text", "nothing" */
 const char *conf_kind_name(const struct conf_node *n);
+
+/* ---- conf_place.c ---- */
+/* The node, but with line and column of that character of its text. */
+struct conf_node conf_node_at(const struct conf_node *text, size_t at);
 
 /* ---- conf_fill.c ---- */
 void	conf_fill(struct conf *c, const struct conf_key *keys, const struct conf_node *root,

@@ -65,6 +65,17 @@ conf_find(const struct conf_node *n, const char *key)
 	return NULL;
 }
 
+const struct conf_node *
+conf_find_key(const struct conf_node *n, const char *key)
+{
+	struct str wanted = str_of(key);
+
+	for (size_t i = 0; conf_is_map(n) && i < n->n; i++)
+		if (str_eq(conf_key_text(n, i), wanted))
+			return conf_key_node(n, i);
+	return NULL;
+}
+
 const char *
 conf_kind_name(const struct conf_node *n)
 {

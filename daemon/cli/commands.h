@@ -4,6 +4,7 @@
 
 /* One line for each command: the only symbol of its file. */
 extern const struct command command_customer, command_inject, command_migrate,
-    command_parked, command_show, command_source, command_spool, command_tail, command_trace;
+    command_outbox, command_parked, command_rule, command_show, command_source, command_spool,
+    command_tail, command_task, command_trace;
 
 #endif

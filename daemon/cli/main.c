@@ -26,11 +26,14 @@ static const struct command *const commands[] = {
 	&command_customer,
 	&command_inject,
 	&command_migrate,
+	&command_outbox,
 	&command_parked,
+	&command_rule,
 	&command_show,
 	&command_source,
 	&command_spool,
 	&command_tail,
+	&command_task,
 	&command_trace,
 };
 

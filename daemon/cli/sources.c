@@ -4,6 +4,7 @@
 
 #include "cli/db.h"
 #include "edge/config.h"
+#include "model/dedupe.h"
 #include "model/source.h"
 
 static bool
@@ -62,4 +63,24 @@ sources_unknown(const struct config *c, const char *name)
 	if (nearest != NULL)
 		return cli_fail(CLI_NOT_FOUND, "there is no source %s; did you mean %s?", name, nearest);
 	return cli_fail(CLI_NOT_FOUND, "there is no source %s", name);
+}
+
+enum exit_code
+sources_event_key(const struct cli *cli, const char *name, const char *external_id,
+    char ret[UUID_TEXT_SIZE])
+{
+	const struct source *s = sources_find(cli->config, str_of(name));
+	const struct source unknown = { .name = str_of(name), .key_name = str_of(name),
+	    .dedupe = DEDUPE_AUTO };
+	const struct dedupe_facts facts = { .external_id = str_of(external_id) };
+	enum dedupe_basis basis;
+
+	if (s == NULL)
+		cli_note("the source %s is not in the configuration", name);
+	else if (s->dedupe != DEDUPE_AUTO)
+		return cli_fail(CLI_FAILED, "the source %s does not know its events by external_id "
+		    "(dedupe: %s): name the event by its own id", name,
+		    s->dedupe == DEDUPE_BODY ? "body" : "none");
+	uuid_text(dedupe_key(s != NULL ? s : &unknown, &facts, &basis), ret);
+	return CLI_OK;
 }

@@ -18,8 +18,6 @@
 #include "cli/sources.h"
 #include "cli/terminal.h"
 #include "edge/config.h"
-#include "model/dedupe.h"
-#include "model/source.h"
 
 enum { JSON_DEPTH = 128, LINE_MAX_BYTES = 64 * 1024, ITEMS_SHOWN = 100, PATH_BYTES = 128 };
 
@@ -331,30 +329,11 @@ read_id(struct tracing *t, const char *text)
 	return true;
 }
 
-/* As the daemon makes it: by the source's oldest name. */
-static enum exit_code
-find_key(struct tracing *t, struct str name, struct str external_id, char ret[UUID_TEXT_SIZE])
-{
-	const struct source *s = sources_find(t->cli->config, name);
-	const struct source unknown = { .name = name, .key_name = name, .dedupe = DEDUPE_AUTO };
-	const struct dedupe_facts facts = { .external_id = external_id };
-	enum dedupe_basis basis;
-
-	if (s == NULL)
-		cli_note("the source %.*s is not in the configuration", STR_ARG(name));
-	else if (s->dedupe != DEDUPE_AUTO)
-		return cli_fail(CLI_FAILED, "the source %.*s does not know its events by external_id "
-		    "(dedupe: %s): trace the request's id", STR_ARG(name),
-		    s->dedupe == DEDUPE_BODY ? "body" : "none");
-	uuid_text(dedupe_key(s != NULL ? s : &unknown, &facts, &basis), ret);
-	return CLI_OK;
-}
-
 static enum exit_code
 trace_event(struct tracing *t, const char *name, const char *external_id)
 {
 	char key[UUID_TEXT_SIZE];
-	enum exit_code code = find_key(t, str_of(name), str_of(external_id), key);
+	enum exit_code code = sources_event_key(t->cli, name, external_id, key);
 
 	if (code != CLI_OK)
 		return code;

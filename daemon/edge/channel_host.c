@@ -29,7 +29,7 @@ enum { NREFUSALS = 20, LOG_LINES_A_SECOND = 10 };
 
 struct generation {
 	struct config	*config;	/* ours */
-	size_t		 nchannels;	/* that still use it */
+	size_t		 nchannels;	/* and others that still use it */
 	bool		 is_retired;
 };
 
@@ -291,6 +291,20 @@ const struct config *
 channel_host_config(const struct channel_host *h)
 {
 	return h->generation->config;
+}
+
+struct generation *
+channel_host_hold(struct channel_host *h)
+{
+	h->generation->nchannels++;
+	return h->generation;
+}
+
+void
+channel_host_release(struct generation *g)
+{
+	g->nchannels--;
+	generation_drop(g);
 }
 
 struct channel *

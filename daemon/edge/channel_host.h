@@ -28,6 +28,11 @@ TL_MUST bool channel_host_use(struct channel_host *h, struct config *take_config
 	    struct err *err);
 const struct config *channel_host_config(const struct channel_host *h);
 
+/* Who uses the configuration beside the channels holds it until he releases what he got. */
+struct generation;
+struct generation *channel_host_hold(struct channel_host *h);
+void	channel_host_release(struct generation *g);
+
 /* NULL: no source of that name. */
 struct channel	*channel_host_find(struct channel_host *h, struct str name);
 const struct channel_ops *channel_ops_of(const struct channel *ch);

@@ -16,6 +16,8 @@
 #include "channels/channel.h"
 #include "channels/registry.h"
 #include "flow/action.h"
+#include "flow/calendar_conf.h"
+#include "flow/rule_conf.h"
 #include "io/listen_address.h"
 #include "io/pg_conn.h"
 #include "io/request_url.h"
@@ -195,6 +197,19 @@ static const struct conf_key action_keys[] = {
 	{ 0 },
 };
 
+static const struct conf_key outbound_keys[] = {
+	{ "per_host", CONF_INT, offsetof(struct outbound_conf, per_host), .min = 1, .max = 100,
+	    .def = "4", .reload = true,
+	    .help = "Requests that are under way to one host at a time." },
+	{ "allow_private", CONF_TEXTS, offsetof(struct outbound_conf, allow_private),
+	    .reload = true, .help = "Addresses and networks (10.0.0.0/8, 127.0.0.1) that actions may "
+	    "reach although they are private. Others that are not public are refused, by the address "
+	    "that is connected to. No proxy is used." },
+	{ "ca_file", CONF_TEXT, offsetof(struct outbound_conf, ca_file), .reload = true,
+	    .help = "Certificates (PEM) that receivers are verified by, instead of the system's." },
+	{ 0 },
+};
+
 #define OF_CONFIG(field) offsetof(struct config, field)
 
 const struct conf_key config_keys[] = {
@@ -222,9 +237,36 @@ const struct conf_key config_keys[] = {
 	    .size = sizeof(struct source), .variant = source_type,
 	    .help = "The inlets, by name: /in/NAME. Sources can be added, changed and removed "
 	    "by a reload." },
+	{ "smtp", CONF_BLOCK, OF_CONFIG(mail), .keys = smtp_keys,
+	    .help = "The mail server by which actions of type email send." },
+	{ "consent_model", CONF_ENUM, OF_CONFIG(mail) + offsetof(struct mail_conf, consent_model),
+	    .choices = consent_model_names, .def = "opt_in", .reload = true,
+	    .help = "What goes out for marketing: opt_in: only to who has agreed. opt_out: to all but "
+	    "those who have objected." },
+	{ "mail_cap", CONF_TEXT, OF_CONFIG(mail) + offsetof(struct mail_conf, cap), .def = "3/1d",
+	    .reload = true, .help = "The most mails to one address within a time, whatever their "
+	    "purpose; one more is not sent (capped). Our own addresses are not counted. none: any "
+	    "number." },
+	{ "template_dir", CONF_TEXT, OF_CONFIG(mail) + offsetof(struct mail_conf, template_dir),
+	    .def = TOUCHLOG_SYSCONFDIR "/touchlog/templates", .reload = true,
+	    .help = "The folder of the templates of mails. They are read with the configuration, also "
+	    "at a reload." },
 	{ "actions", CONF_NAMED, OF_CONFIG(actions), .reload = true, .keys = action_keys,
 	    .size = sizeof(struct action), .variant = action_variant,
 	    .help = "What rules do, by name." },
+	{ "rules", CONF_NAMED, OF_CONFIG(rules), .reload = true, .keys = rule_keys,
+	    .size = sizeof(struct rule_conf),
+	    .help = "What follows from an interaction, by name. All daemons of a database run the same "
+	    "set: the one that was installed last, by a start, a reload or `touchlog rule apply`." },
+	{ "calendars", CONF_NAMED, OF_CONFIG(calendars), .reload = true, .keys = calendar_keys,
+	    .size = sizeof(struct calendar_conf), .help = "Opening hours that rules count by, by name." },
+	{ "timer_grace", CONF_MS, OF_CONFIG(timer_grace_ms), .max = 86400000, .def = "15m",
+	    .reload = true, .help = "A rule with `unless` is decided that much later at most while "
+	    "events that could cancel it may wait in a spool or a mailbox." },
+	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
+	    .help = "The stages of a customer, in their order." },
+	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
+	    .help = "Limits of what actions send." },
 	{ "preset_dir", CONF_TEXT, OF_CONFIG(preset_dir), .reload = true,
 	    .def = TOUCHLOG_PRESETDIR,
 	    .help = "The folder of the presets, NAME.yaml each." },
@@ -246,7 +288,7 @@ const struct conf_key config_keys[] = {
 	    .help = "Customers that identities may join to one; a larger join is recorded as "
 	    "refused, for a person to look at." },
 	{ "drain_timeout", CONF_MS, OF_CONFIG(drain_ms), .min = 0, .max = 600000, .def = "10s",
-	    .help = "At SIGTERM, how long requests that were begun may take." },
+	    .help = "At SIGTERM, how long requests and deliveries that were begun may take." },
 	{ 0 },
 };
 
@@ -369,6 +411,21 @@ check_proxies(struct config *c)
 		    bad + 1);
 }
 
+static void
+check_outbound(struct config *c)
+{
+	const struct conf_node *block = conf_find(conf_root(c->conf), "outbound");
+	struct outbound_conf *o = &c->outbound;
+	size_t bad = 0;
+
+	if (o->allow_private.n == 0)
+		return;
+	o->allowed = net_set_new(conf_arena(c->conf), o->allow_private.v, o->allow_private.n, &bad);
+	if (o->allowed == NULL && bad < o->allow_private.n)
+		conf_complain(c->conf, conf_find(block, "allow_private"), "outbound.allow_private: "
+		    "entry %zu is no address and no network such as 10.0.0.0/8", bad + 1);
+}
+
 /* The block makes the spool: its rows have defaults, which are not asked for without it. */
 static void
 check_spool(struct config *c)
@@ -448,6 +505,9 @@ check_source(struct config *c, struct conf_named *named)
 	struct source *s = named->common;
 	struct err err;
 
+	if (str_eq(named->name, STR("touchlog")))
+		conf_complain(c->conf, named->node, "sources.touchlog: that is the name of what the "
+		    "daemon logs by itself; give it another one");
 	if (named->variant == NULL)
 		return;		/* its type is unknown: reported already */
 	if (s->region.p != NULL && !is_region(s->region))
@@ -517,6 +577,8 @@ check_action(struct config *c, struct conf_named *named)
 		if (action_types[i]->name != named->variant->name)
 			continue;
 		a->type = action_types[i];
+		if (a->type->use != NULL)
+			a->type->use(named->own, &c->action_env);
 		if (a->type->check != NULL)
 			a->type->check(c->conf, named->node, named->own);
 	}
@@ -537,8 +599,15 @@ judge(struct config *c)
 	for (size_t i = 0; i < c->sources.n; i++)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);
+	mail_conf_check(c->conf, conf_root(c->conf), &c->mail);
+	c->action_env = (struct action_env){ &c->mail, &c->own, c->public_url };
+	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
+	for (size_t i = 0; i < c->calendars.n; i++)
+		calendar_conf_check(c->conf, &c->calendars.v[i]);
+	for (size_t i = 0; i < c->rules.n; i++)
+		rule_conf_check(c->conf, &c->rules.v[i], &c->actions, &c->calendars);
 	if (c->listeners.n == 0 && conf_errors(c->conf) == 0)
 		conf_complain(c->conf, NULL, "listeners: at least one is needed");
 }

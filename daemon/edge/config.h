@@ -8,7 +8,10 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/conf.h"
+#include "flow/action.h"
+#include "flow/action_set.h"
 #include "flow/intake.h"
+#include "flow/mail_conf.h"
 #include "io/spool.h"
 #include "model/identity.h"
 
@@ -45,6 +48,13 @@ struct config {
 	struct conf_named_list	 listeners;	/* common: struct listener_conf */
 	struct conf_named_list	 sources;	/* common: struct source */
 	struct conf_named_list	 actions;	/* common: struct action */
+	struct conf_named_list	 rules;		/* common: struct rule_conf */
+	struct conf_named_list	 calendars;	/* common: struct calendar_conf */
+	int64_t			 timer_grace_ms;
+	struct mail_conf	 mail;
+	struct action_env	 action_env;	/* of the rest, for the actions */
+	struct conf_texts	 stages;
+	struct outbound_conf	 outbound;
 	struct str		 preset_dir;
 	struct str		 public_url;	/* as written */
 	struct conf_texts	 proxies;

@@ -27,8 +27,13 @@
 #include "edge/config.h"
 #include "edge/listener.h"
 #include "edge/service.h"
+#include "edge/unsubscribe.h"
+#include "flow/action_set.h"
+#include "flow/dispatcher.h"
 #include "flow/intake.h"
 #include "flow/keeper.h"
+#include "flow/rule_set.h"
+#include "flow/rules.h"
 #include "io/loop.h"
 #include "io/passed_sockets.h"
 
@@ -37,19 +42,25 @@ enum {
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	STOP_MARGIN_MS = 5000,		/* for all that comes after */
+	INSTANCE_BYTES = 512,
+	HOST_BYTES = 64,
 	NSIGNALS = 3,
 };
 
 struct daemon {
 	const char		*path;
 	const char		*version;
+	bool			 holds_actions;
 	struct config		*config;	/* ours until the host takes it */
 	char			*conninfo;	/* ours: outlives reloads */
 	struct loop		*loop;		/* ours, as all that follow */
 	struct intake		*intake;
 	struct keeper		*keeper;
 	struct channel_host	*host;
+	struct rules		*rules;
+	struct unsubscribe	*unsubscribe;
 	struct listeners	*listeners;
+	struct dispatcher	*dispatcher;
 	struct service		*service;
 	struct event		*signals[NSIGNALS];
 	struct event		*drain;		/* looks whether all is answered */
@@ -76,15 +87,62 @@ set_reload_metrics(bool was_good)
 		    (double)clock_now_us() / 1e6);
 }
 
+static void
+release_config(void *arg)
+{
+	channel_host_release(arg);
+}
+
+/* Of the configuration in use, which lives as long as the actions do. */
+static struct action_set *
+make_actions(struct daemon *d, struct err *err)
+{
+	const struct config *c = channel_host_config(d->host);
+	const struct action_set_conf conf = { .actions = &c->actions, .outbound = &c->outbound,
+	    .release = release_config, .arg = channel_host_hold(d->host) };
+	struct action_set *set = action_set_new(&conf, err);
+
+	if (set == NULL)
+		channel_host_release(conf.arg);
+	return set;
+}
+
+static void
+use_actions(struct daemon *d)
+{
+	struct err err;
+	struct action_set *set = make_actions(d, &err);
+
+	if (set != NULL)
+		dispatcher_use(d->dispatcher, set, channel_host_config(d->host)->timer_grace_ms);
+	else
+		log_error("actions_not_reloaded", F_ERR(&err));
+}
+
+static struct rule_set *
+rule_set_of(const struct config *c, struct err *err)
+{
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
+	if (set != NULL)
+		set->is_silent = conf_find(conf_root(c->conf), "rules") == NULL;
+	return set;
+}
+
 static bool
 use_config(struct daemon *d, struct config *c, struct err *err)
 {
+	struct rule_set *set = rule_set_of(c, err);
+
 	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
-	if (!channel_host_use(d->host, c, err)) {
+	if (set == NULL || !channel_host_use(d->host, c, err)) {
 		log_error("reload_failed", F_ERR(err));
+		rule_set_free(set);
 		return false;
 	}
+	rules_use(d->rules, set);
 	listeners_use(d->listeners, c);
+	use_actions(d);
 	return true;
 }
 
@@ -134,6 +192,7 @@ start_drain(struct daemon *d)
 	service_stopping(d->service, most_us / 1000 + SPOOL_ANSWERS_US / 1000 + STOP_MARGIN_MS);
 	listeners_drain(d->listeners);
 	intake_stop_draining(d->intake);
+	dispatcher_stop(d->dispatcher);
 	(void)event_add(d->drain, &tv);
 }
 
@@ -145,6 +204,17 @@ is_drained(const struct daemon *d)
 	    (d->has_given_up || intake_is_empty(d->intake));
 }
 
+/* Timers wait for what stays in the spool, and for what is on its way there. */
+static bool
+dispatcher_is_through(struct daemon *d)
+{
+	int64_t oldest_us = 0;
+	bool spool_is_empty = !d->has_given_up &&
+	    intake_oldest_spooled(d->intake, &oldest_us) && oldest_us == 0;
+
+	return dispatcher_has_left(d->dispatcher, spool_is_empty);
+}
+
 static void
 on_drain(evutil_socket_t fd, short what, void *arg)
 {
@@ -152,7 +222,7 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (is_drained(d)) {
+	if (is_drained(d) && dispatcher_is_through(d)) {
 		loop_stop(d->loop);
 	} else if (clock_mono_us() < d->drain_until_us) {
 		return;
@@ -160,6 +230,7 @@ on_drain(evutil_socket_t fd, short what, void *arg)
 		loop_stop(d->loop);
 	} else {
 		d->has_given_up = true;
+		dispatcher_cancel(d->dispatcher);
 		d->drain_until_us = clock_mono_us() +
 		    (intake_hand_over(d->intake) ? SPOOL_ANSWERS_US : LAST_ANSWERS_US);
 	}
@@ -260,6 +331,38 @@ stop_host(struct daemon *d)
 	channel_host_free(d->host);
 }
 
+static bool
+start_rules(struct daemon *d, struct err *err)
+{
+	struct rule_set *set = rule_set_of(channel_host_config(d->host), err);
+
+	d->rules = set != NULL ? rules_new(d->loop, d->conninfo, err) : NULL;
+	if (d->rules != NULL)
+		rules_use(d->rules, set);
+	else
+		rule_set_free(set);
+	return d->rules != NULL;
+}
+
+static void
+stop_rules(struct daemon *d)
+{
+	rules_free(d->rules);
+}
+
+static bool
+start_unsubscribe(struct daemon *d, struct err *err)
+{
+	d->unsubscribe = unsubscribe_new(d->loop, d->conninfo, d->intake, err);
+	return d->unsubscribe != NULL;
+}
+
+static void
+stop_unsubscribe(struct daemon *d)
+{
+	unsubscribe_free(d->unsubscribe);
+}
+
 /* As many connections as the limits of the listeners allow, where the system does. */
 static void
 raise_file_limit(void)
@@ -281,7 +384,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, err);
+	    d->intake, d->rules, d->unsubscribe, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -301,6 +404,57 @@ start_spool(struct daemon *d, struct err *err)
 	const struct spool_conf *conf = &channel_host_config(d->host)->spool;
 
 	return conf->path.p == NULL || intake_open_spool(d->intake, conf, err);
+}
+
+/* Who we are in the database: the same after a crash, which the spool's lock makes sure of.  Without
+ * one, what we leave behind is taken up when its leases have run out. */
+static void
+name_instance(const struct daemon *d, char out[INSTANCE_BYTES])
+{
+	struct str path = channel_host_config(d->host)->spool.path;
+	char host[HOST_BYTES] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	if (path.p != NULL)
+		(void)snprintf(out, INSTANCE_BYTES, "%s %.*s", host, STR_ARG(path));
+	else
+		(void)snprintf(out, INSTANCE_BYTES, "%s %d.%08x", host, (int)getpid(),
+		    arc4random());
+}
+
+static void
+on_enqueued(void *arg)
+{
+	dispatcher_poke(arg);
+}
+
+static bool
+start_dispatcher(struct daemon *d, struct err *err)
+{
+	char instance[INSTANCE_BYTES];
+	const struct dispatcher_conf conf = { .conninfo = d->conninfo, .instance = instance,
+	    .intake = d->intake, .holds = d->holds_actions,
+	    .has_spool = channel_host_config(d->host)->spool.path.p != NULL };
+	struct action_set *set = make_actions(d, err);
+
+	if (set == NULL)
+		return false;
+	name_instance(d, instance);
+	d->dispatcher = dispatcher_new(d->loop, &conf, set,
+	    channel_host_config(d->host)->timer_grace_ms, err);
+	if (d->dispatcher == NULL) {
+		action_set_release(set);
+		return false;
+	}
+	intake_tell_enqueued(d->intake, on_enqueued, d->dispatcher);
+	return true;
+}
+
+static void
+stop_dispatcher(struct daemon *d)
+{
+	intake_tell_enqueued(d->intake, NULL, NULL);
+	dispatcher_free(d->dispatcher);
 }
 
 /* Whoever still waits is told to keep its event, while the requests and channels that
@@ -352,18 +506,23 @@ static const struct part {
 	{ "intake",	start_intake,	 stop_intake },
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
+	{ "rules",	start_rules,	 stop_rules },
+	{ "unsubscribe", start_unsubscribe, stop_unsubscribe },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },
+	{ "dispatcher",	start_dispatcher, stop_dispatcher },
 	{ "service",	start_service,	 stop_service },
 };
 
 enum { NPARTS = sizeof(parts) / sizeof(parts[0]) };
 
 bool
-daemon_run(const char *path, struct config *take_config, const char *version, struct err *err)
+daemon_run(const char *path, struct config *take_config, const char *version, bool holds_actions,
+    struct err *err)
 {
-	struct daemon d = { .path = path, .version = version, .config = take_config };
+	struct daemon d = { .path = path, .version = version, .config = take_config,
+	    .holds_actions = holds_actions };
 	size_t n = 0;
 	bool ok = true;
 

@@ -14,12 +14,15 @@
 #include "base/metric.h"
 #include "edge/config.h"
 #include "edge/daemon.h"
+#include "edge/online.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 3, SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
+enum { SCHEMA_MAX_BYTES = 4 * 1024 * 1024 };
 
 static const char usage[] =
-    "usage: touchlogd [-c FILE]            run, logging to stderr\n"
+    "usage: touchlogd [-c FILE] [--hold-actions]\n"
+    "                                      run, logging to stderr; do no actions\n"
     "       touchlogd -t [-c FILE]         check the configuration and end\n"
+    "       touchlogd -t --online          have PostgreSQL check the rules too\n"
     "       touchlogd --schema             print the JSON Schema of the configuration\n"
     "       touchlogd --version | --help\n";
 
@@ -28,6 +31,8 @@ enum what { RUN, CHECK, SCHEMA, MAN_SETTINGS, MAN_METRICS };
 struct arguments {
 	const char	*path;
 	enum what	 what;
+	bool		 is_online;
+	bool		 holds_actions;
 };
 
 /* Ends the program for --help, --version and what it does not understand. */
@@ -36,6 +41,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' },
+		{ "hold-actions", no_argument, NULL, 'H' }, { "online", no_argument, NULL, 'o' },
 		{ "schema", no_argument, NULL, 's' }, { "version", no_argument, NULL, 'V' },
 		/* For the build, which makes the man pages from the tables. */
 		{ "man-settings", no_argument, NULL, 'm' },
@@ -47,6 +53,8 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		switch (o) {
 		case 'c': a->path = optarg; break;
 		case 't': a->what = CHECK; break;
+		case 'o': a->is_online = true; break;
+		case 'H': a->holds_actions = true; break;
 		case 's': a->what = SCHEMA; break;
 		case 'm': a->what = MAN_SETTINGS; break;
 		case 'M': a->what = MAN_METRICS; break;
@@ -55,7 +63,7 @@ read_arguments(struct arguments *a, int argc, char **argv)
 		default: (void)fputs(usage, stderr); exit(EXIT_USAGE);
 		}
 	}
-	if (optind < argc) {
+	if (optind < argc || (a->is_online && a->what != CHECK)) {
 		(void)fputs(usage, stderr);
 		exit(EXIT_USAGE);
 	}
@@ -92,20 +100,22 @@ show(struct config *c)
 }
 
 static int
-check(const char *path)
+check(const struct arguments *a)
 {
-	struct config *c = show(config_load_to_check(path));
-	size_t n = conf_errors(c->conf);
+	struct config *c = show(config_load_to_check(a->path));
+	int code = conf_errors(c->conf) == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
 
-	if (n == 0)
-		(void)printf("%s: ok, %zu listeners, %zu sources\n", path, c->listeners.n,
-		    c->sources.n);
+	if (code == EXIT_SUCCESS && a->is_online)
+		code = online_check(c);
+	if (code == EXIT_SUCCESS)
+		(void)printf("%s: ok, %zu listeners, %zu sources, %zu rules\n", a->path, c->listeners.n,
+		    c->sources.n, c->rules.n);
 	config_free(c);
-	return n == 0 ? EXIT_SUCCESS : EXIT_CONFIG;
+	return code;
 }
 
 static int
-run(const char *path)
+run(const char *path, bool holds_actions)
 {
 	struct config *c = show(config_load(path));
 	struct err err;
@@ -116,7 +126,7 @@ run(const char *path)
 		config_free(c);
 		return EXIT_CONFIG;
 	}
-	if (daemon_run(path, c, TOUCHLOG_VERSION, &err))
+	if (daemon_run(path, c, TOUCHLOG_VERSION, holds_actions, &err))
 		return EXIT_SUCCESS;
 	log_error("start_failed", F_ERR(&err));
 	return err.kind == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
@@ -129,6 +139,6 @@ main(int argc, char **argv)
 
 	read_arguments(&a, argc, argv);
 	if (a.what == RUN)
-		return run(a.path);
-	return a.what == CHECK ? check(a.path) : print_table(a.what);
+		return run(a.path, a.holds_actions);
+	return a.what == CHECK ? check(&a) : print_table(a.what);
 }

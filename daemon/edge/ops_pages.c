@@ -7,6 +7,7 @@
 #include "edge/channel_host.h"
 #include "edge/listener.h"
 #include "flow/intake.h"
+#include "flow/rules.h"
 #include "io/http_server.h"
 
 enum { PAGE_MAX_BYTES = 64 * 1024 * 1024 };
@@ -61,6 +62,8 @@ write_ready(const struct ops_context *c, struct str query, struct buf *out)
 		put_degraded(out, &comma, "database", h.database_why);
 	if (h.has_spool)
 		put_spool(out, &comma, &h);
+	if (rules_why(c->rules) != NULL)
+		put_degraded(out, &comma, "rules", rules_why(c->rules));
 	buf_printf(out, "%s]}\n", comma[0] != '\0' ? "}" : "");
 	return h.is_ready ? 200 : 503;
 }

@@ -10,12 +10,14 @@ struct channel_host;
 struct http_request;
 struct intake;
 struct listeners;
+struct rules;
 
 /* What the pages tell of; all borrowed for the call. */
 struct ops_context {
 	struct channel_host	*host;
 	struct intake		*intake;
 	const struct listeners	*listeners;
+	const struct rules	*rules;
 };
 
 /* /healthz /readyz /metrics /status */

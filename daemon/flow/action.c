@@ -2,7 +2,7 @@
 /*
  * The types of actions, and the smallest of them: notify, which PostgreSQL does by itself.
  */
-#include "flow/action.h"
+#include "flow/action_types.h"
 
 #include <json-c/json.h>
 
@@ -31,12 +31,18 @@ notify_settings(const void *own)
 	return settings;
 }
 
-static const struct action_type action_notify = {
+const struct action_type action_notify = {
 	.name = "notify", .keys = notify_keys, .conf_size = sizeof(struct notify_conf),
 	.settings = notify_settings,
 };
 
 const struct action_type *const action_types[] = {
+	&action_email,
 	&action_notify,
+	&action_priority,
+	&action_stage,
+	&action_tag,
+	&action_task,
+	&action_webhook,
 	NULL,
 };

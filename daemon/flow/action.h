@@ -12,7 +12,17 @@
 #include "base/str.h"
 
 struct action_job;
+struct dispatcher;
 struct json_object;
+struct outbound_conf;
+struct mail_conf;
+
+/* What all actions share of the configuration; it lives as long as that. */
+struct action_env {
+	const struct mail_conf	*mail;
+	const struct conf_texts	*own;		/* our addresses, domains and numbers */
+	struct str		 public_url;	/* without a slash at its end; .p NULL: not set */
+};
 
 /* What a rule does.  One row of action_types[] each: its settings and how it is done.
  *
@@ -24,6 +34,8 @@ struct action_type {
 	const struct conf_key	*keys;		/* its own settings, ended by { 0 } */
 	size_t			 conf_size;	/* of the struct they fill */
 
+	/* Keeps what it needs of env; called before check.  NULL: nothing. */
+	void	(*use)(void *own, const struct action_env *env);
 	/* Judges settings as a whole; complains with conf_complain().  NULL: nothing to judge. */
 	void	(*check)(struct conf *c, const struct conf_node *node, void *own);
 	/* The settings as PostgreSQL reads them (touchlog.perform(), touchlog.may_send()), with
@@ -41,6 +53,10 @@ struct action {
 	const struct action_type	*type;
 };
 
+/* What `stages` is when it is not set. */
+#define ACTION_STAGES	\
+	"[selection, reach, acquisition, conversion, retention, loyalty, at_risk, lost]"
+
 /* By name, for `type`; ended by NULL. */
 extern const struct action_type *const action_types[];
 
@@ -51,15 +67,18 @@ enum action_end {
 	ACTION_RETRY,		/* with backoff, or after retry_after_ms */
 	ACTION_DEAD,		/* never again: the receiver said so, or it cannot be built */
 	ACTION_SUPPRESSED,	/* the address must get nothing more (a refused recipient) */
+	ACTION_GONE,		/* dead, and whatever else goes to this action: its receiver is gone */
+	ACTION_RELEASED,	/* it was not begun: this does not count; see retry_after_ms */
 };
 
 struct action_outcome {
 	enum action_end		 end;
 	int64_t			 retry_after_ms;	/* 0: the backoff decides */
 	const char		*error;			/* for people; NULL with ACTION_DONE */
-	/* ACTION_DONE: what is logged as an interaction of source `touchlog`, in the transaction
-	 * of the receipt: {"kind", "channel", "direction", "thread", "external_id", "subject",
-	 * "body", "campaign", "attributes"}; borrowed.  NULL: nothing. */
+	/* ACTION_DONE, ACTION_SUPPRESSED: what is logged as an interaction of source `touchlog`, in
+	 * the transaction of the receipt: {"kind", "channel", "direction", "thread", "external_id", "subject",
+	 * "body", "campaign", "attributes"}; borrowed.  NULL: nothing.  ACTION_SUPPRESSED: "suppress"
+	 * is the address that gets nothing more. */
 	struct json_object	*log;
 };
 
@@ -78,6 +97,8 @@ const char		*action_job_token(const struct action_job *job);
 void			 action_job_set_priv(struct action_job *job, void *priv);
 void			*action_job_priv(const struct action_job *job);
 struct dispatcher	*action_job_dispatcher(const struct action_job *job);
+/* The limits of what leaves. */
+const struct outbound_conf *action_job_outbound(const struct action_job *job);
 /* Once; the job is gone when it returns. */
 void			 action_job_done(struct action_job *job, const struct action_outcome *how);
 

@@ -143,6 +143,29 @@ intake_makes_progress(const struct intake *in)
 }
 
 bool
+intake_oldest_spooled(const struct intake *in, int64_t *ret_us)
+{
+	struct backlog_state s;
+
+	if (in->backlog == NULL)
+		return false;
+	backlog_state(in->backlog, &s);
+	if (!s.spool.takes && s.spool.events == 0)
+		return false;
+	/* It waited, or hung with its batch, before it was put there. */
+	*ret_us = s.spool.oldest_us == 0 ? 0 :
+	    s.spool.oldest_us - (in->conf.spool_after_ms + WRITER_STALL_MS) * 1000;
+	return true;
+}
+
+void
+intake_tell_enqueued(struct intake *in, void (*fn)(void *arg), void *arg)
+{
+	in->enqueued = fn;
+	in->enqueued_arg = arg;
+}
+
+bool
 intake_is_empty(const struct intake *in)
 {
 	return in->bytes == 0 && intake_ndraining(in) == 0;

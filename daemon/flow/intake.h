@@ -60,6 +60,11 @@ void	 intake_health(const struct intake *in, struct intake_health *ret);
  * their work, which by themselves they do not for long, and when one does not give up a
  * server as it should.  A database that is away is no lack of progress. */
 bool	 intake_makes_progress(const struct intake *in);
+/* When the oldest event of the spool came in, about, and not later: clock_now_us(); 0: it has none.
+ * false: it is not open yet. */
+TL_MUST bool intake_oldest_spooled(const struct intake *in, int64_t *ret_us);
+/* fn is called when a batch was committed that made rows of the outbox. */
+void	 intake_tell_enqueued(struct intake *in, void (*fn)(void *arg), void *arg);
 /* Sets the gauges. */
 void	 intake_measure(struct intake *in);
 

@@ -39,6 +39,8 @@ struct intake {
 	struct err		 trouble;	/* why batches fail again and again */
 	int64_t			 trouble_us;	/* clock_mono_us() of it; 0: there is none */
 	int64_t			 stuck_us;	/* clock_mono_us() of the first failure since a COMMIT; 0 */
+	void			(*enqueued)(void *arg);	/* or NULL */
+	void			*enqueued_arg;
 	struct metric		*batch_events, *ack;	/* the table's */
 };
 

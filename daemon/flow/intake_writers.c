@@ -312,7 +312,17 @@ on_done(void *owner, struct batch *b, const struct write_failure *why)
 	intake_drop_batch(in, b);
 }
 
-static const struct writer_ops writer_ops = { .done = on_done, .changed = on_changed };
+static void
+on_enqueued(void *owner)
+{
+	struct intake *in = owner;
+
+	if (in->enqueued != NULL)
+		in->enqueued(in->enqueued_arg);
+}
+
+static const struct writer_ops writer_ops = { .done = on_done, .enqueued = on_enqueued,
+    .changed = on_changed };
 
 /* ---- life ---- */
 

@@ -192,26 +192,13 @@ tell_refused(const struct writer *w)
 	    F_TEXT("hint", "touchlog customer identities shows them"));
 }
 
-/* What a session remembers (prepared statements, numbers of types) may be older than the
- * last migration, or gone: a new session learns it anew. */
-static bool
-is_stale(const char *sqlstate)
-{
-	static const char *const classes[] = { "0A", "26", "XX" };
-
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (strncmp(sqlstate, classes[i], 2) == 0)
-			return true;
-	return false;
-}
-
 /* Foreign call last: the owner may give us the next batch in it. */
 static void
 finish(struct writer *w)
 {
 	struct batch *b = w->batch;
 	const struct write_failure failure = w->failure;
-	bool failed = w->has_failed;
+	bool failed = w->has_failed, made_actions = pg_conn_take_hint(w->conn) && !failed;
 
 	if (!failed)
 		tell_refused(w);
@@ -220,8 +207,10 @@ finish(struct writer *w)
 	w->batch = NULL;
 	w->step = NULL;
 	w->has_failed = w->lacks_partition = w->is_committing = false;
-	if (failed && pg_conn_is_up(w->conn) && is_stale(failure.sqlstate))
+	if (failed && pg_conn_is_up(w->conn) && pg_error_is_stale(failure.sqlstate))
 		pg_conn_drop(w->conn);
+	if (made_actions)
+		w->ops->enqueued(w->owner);
 	w->ops->done(w->owner, b, failed ? &failure : NULL);
 }
 

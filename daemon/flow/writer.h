@@ -25,6 +25,8 @@ struct writer_ops {
 	/* Gives the batch back.  why NULL: committed, and the fates are filled in.
 	 * The writer is idle or down by then; writer_put() may be called. */
 	void	(*done)(void *owner, struct batch *b, const struct write_failure *why);
+	/* What was committed made rows of the outbox.  Nothing of the writer may be called. */
+	void	(*enqueued)(void *owner);
 	/* It became idle after a (re)connect, or went down. */
 	void	(*changed)(void *owner);
 };

@@ -46,6 +46,7 @@ struct pg_conn {
 	unsigned			 row_type;	/* of touchlog.interaction_row */
 	size_t				 prepared;	/* statements */
 	bool				 has_warning;
+	bool				 has_hint;
 	bool				 has_failed_before;	/* one log line per outage */
 	char				 why[sizeof(((struct err *)0)->text)];
 };
@@ -97,6 +98,17 @@ pg_error_kind(const char *sqlstate, const char *constraint)
 		if (strncmp(sqlstate, input[i], 2) == 0)
 			return ERR_INPUT;
 	return strncmp(sqlstate, "42", 2) == 0 ? ERR_CONFIG : ERR_RETRY;
+}
+
+bool
+pg_error_is_stale(const char *sqlstate)
+{
+	static const char *const classes[] = { "0A", "26", "XX" };
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
 }
 
 /* ---- going down ---- */
@@ -305,6 +317,9 @@ on_notice(void *arg, const PGresult *res)
 	struct pg_conn *c = arg;
 	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 
+	if (severity != NULL && strcmp(severity, "INFO") == 0)
+		c->has_hint |= strcmp(PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY),
+		    "touchlog: outbox") == 0;
 	if (severity == NULL || strcmp(severity, "WARNING") != 0)
 		return;
 	c->has_warning = true;
@@ -480,6 +495,15 @@ pg_conn_take_warning(struct pg_conn *c)
 	bool had = c->has_warning;
 
 	c->has_warning = false;
+	return had;
+}
+
+bool
+pg_conn_take_hint(struct pg_conn *c)
+{
+	bool had = c->has_hint;
+
+	c->has_hint = false;
 	return had;
 }
 

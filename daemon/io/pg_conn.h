@@ -53,6 +53,8 @@ TL_MUST bool pg_conn_flush(struct pg_conn *c, struct err *err);
 void	 pg_conn_drop(struct pg_conn *c);
 /* A warning arrived since the last call (a COMMIT that warns is uncertain). */
 bool	 pg_conn_take_warning(struct pg_conn *c);
+/* A message came since the last call that rows were made for the dispatcher. */
+bool	 pg_conn_take_hint(struct pg_conn *c);
 /* Why it is not up; NULL while it is. */
 const char *pg_conn_why(const struct pg_conn *c);
 
@@ -60,5 +62,8 @@ const char *pg_conn_why(const struct pg_conn *c);
 const char *pg_text(const char *message);
 /* What to do about this SQLSTATE (DESIGN section 3, errors). */
 enum err_kind pg_error_kind(const char *sqlstate, const char *constraint);
+/* What a session remembers (prepared statements, numbers of types) may be older than the
+ * last migration, or gone: a new session learns it anew. */
+bool	 pg_error_is_stale(const char *sqlstate);
 
 #endif

@@ -7,8 +7,8 @@
 
 /* What this program and the database's schema have to know of each other. */
 enum {
-	SCHEMA_NEEDED	 = 8,		/* the newest migration this program relies on */
-	BINARY_LEVEL	 = 8,		/* what a migration's min_binary is compared with */
+	SCHEMA_NEEDED	 = 15,		/* the newest migration this program relies on */
+	BINARY_LEVEL	 = 15,		/* what a migration's min_binary is compared with */
 };
 
 /* Whether this program may work on a database whose newest migration is `version` and

@@ -94,12 +94,24 @@ def zero(path, at, n):
         f.write(bytes(n))
 
 
+def live_frames(wal):
+    """Of SQLite's write-ahead log, a header of 32 bytes and frames of 24 bytes and a page: those since it was last begun
+    anew.  What stands behind them was written before, and is read by nobody."""
+    with open(wal, "rb") as f:
+        salts = f.read(32)[16:24]
+        n = 0
+        while f.read(24)[8:16] == salts:
+            f.seek(4096, os.SEEK_CUR)
+            n += 1
+    return n
+
+
 # What is done to the file (and the log beside it), and how many of 1,000 events may be gone then.  The file has pages
 # of some ten events, in the order of their coming, and pages of the index of their keys.
 DAMAGE = {
     "one byte of an event flipped": (lambda f: flip(f, 4096 * (pages(f) // 2) + 3000), 3),
     "one byte of the first page flipped": (lambda f: flip(f, 60), 0),
-    "one byte of the log flipped": (lambda f: flip(f + "-wal", os.path.getsize(f + "-wal") // 2), 3),
+    "one byte of the log flipped": (lambda f: flip(f + "-wal", 32 + 4120 * (live_frames(f + "-wal") // 2) + 3000), 3),
     "the file cut in half": (lambda f: os.truncate(f, os.path.getsize(f) // 2), 650),
     "the file cut within a page": (lambda f: os.truncate(f, os.path.getsize(f) - 1000), 3),
     "the log cut in half": (lambda f: os.truncate(f + "-wal", os.path.getsize(f + "-wal") // 2), 650),

@@ -79,12 +79,13 @@ def apply(conn, path, tail=""):
             raise
 
 
-def create(name, owner=None):
-    """An empty database; its full name."""
+def create(name, owner=None, template=None):
+    """An empty database, or a copy of another; its full name."""
     db = f"{PREFIX}_{name}"
     conn = connect()
     rows(conn, f"DROP DATABASE IF EXISTS {db} (FORCE)")
-    rows(conn, f"CREATE DATABASE {db}" + (f" OWNER {owner}" if owner else ""))
+    rows(conn, f"CREATE DATABASE {db}" + (f" OWNER {owner}" if owner else "")
+         + (f" TEMPLATE {PREFIX}_{template}" if template else ""))
     conn.close()
     return db
 

@@ -46,6 +46,11 @@ CALLS = {
     "daemon_left": "SELECT touchlog.daemon_left('a')",
     "join_by_hand": "SELECT touchlog.join_by_hand(1, 2)",
     "split": "SELECT touchlog.split(1, 2)",
+    "note_consent": "SELECT touchlog.note_consent('{}', now(), now())",
+    "link_owner": "SELECT touchlog.link_owner('x')",
+    "may_send": "SELECT touchlog.may_send('{}', 1, '{}')",
+    "suppress": "SELECT touchlog.suppress('email', 'x@y.example')",
+    "unsubscribe_look": "SELECT touchlog.unsubscribe_look('x')",
     "timeline": "SELECT count(*) FROM touchlog.timeline WHERE customer_id = 1",
     "schema_version": "SELECT count(*) FROM touchlog.schema_version",
 }
