@@ -404,6 +404,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n_rules int;
 	alone int[];
+	matching uuid[];
 	hits touchlog.hit[];
 	state text;
 	rest record;
@@ -419,8 +420,9 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
-		SELECT array_agg(h) INTO hits FROM touchlog.match_rows(ids, low, high) h;
-		IF hits IS NOT NULL THEN
+		matching := touchlog.match_any(ids, low, high);
+		IF matching IS NOT NULL THEN
+			SELECT array_agg(h) INTO hits FROM touchlog.match_rows(matching, low, high) h;
 			n_hits := cardinality(hits);
 			PERFORM touchlog.match_apply(hits, at);
 		END IF;

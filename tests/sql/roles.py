@@ -88,6 +88,7 @@ NOT_THE_DAEMON = [
     "DELETE FROM touchlog.rule_trouble",
     "UPDATE touchlog.calendar SET zone = 'UTC'",
     "UPDATE touchlog.daemon SET seen_at = now()",
+    "SELECT touchlog.match_any('{}', now(), now())",
     "SELECT touchlog.match_rows('{}', now(), now())",
     "SELECT touchlog.rules_compile()",
     "SELECT touchlog.rule_read('{true}', '{predicate}')",
