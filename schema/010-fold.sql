@@ -276,7 +276,8 @@ BEGIN
 	END LOOP;
 	IF waiting THEN
 		state := CASE WHEN start.due > now THEN 'pending'
-		    WHEN ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown THEN 'cooldown' ELSE fired END;
+		    WHEN ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown
+			THEN 'cooldown' ELSE fired END;
 		done := done || ROW(state, start.id, start.occurred_at, start.customer_id, NULL,
 		    start.due)::touchlog.decision;
 	END IF;
