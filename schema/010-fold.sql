@@ -371,7 +371,8 @@ BEGIN
 				END IF;
 			END LOOP;
 			due := next;
-			IF need IS NULL AND cardinality(known) > 8 THEN	-- what is settled starts nothing
+			-- What is settled starts nothing more.
+			IF need IS NULL AND settled_at IS NOT NULL AND cardinality(known) > 8 THEN
 				known := ARRAY(SELECT x FROM unnest(known) x WHERE x.occurred_at >= settled_at
 				    ORDER BY x.occurred_at, x.id);
 			END IF;

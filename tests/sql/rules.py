@@ -122,6 +122,9 @@ STORIES = {
     "per interaction nobody's waits too":
         ({**UNANSWERED, "per": "interaction"}, [mail("m", 0, customer=0), 48],
          [("fired", "m", None)]),
+    "many rows of which none is settled are all remembered":
+        (LAST, [reply(f"r{n}", n / 10 - 2) for n in range(9)] + [mail("m", 0), mail("n", 40), 48, 88],
+         [("fired", "n", None)]),
     "count and wait together":
         ({**UNANSWERED, "count": 2, "within": "1d"},
          [mail("a", 0), 48, mail("b", 30), mail("c", 40), 60, 88], [("fired", "c", None)]),
