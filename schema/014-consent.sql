@@ -265,24 +265,6 @@ END $$;
 
 ------------------------------------------------------------------ may it be sent
 
--- A template as action_substitute() in the daemon reads it: {path|else}.
-CREATE FUNCTION touchlog.fill(template text, payload jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-	piece text[];
-	path text[];
-	filled text := '';
-BEGIN
-	FOR piece IN SELECT regexp_matches(template,
-	    '(\{\{|\}\})|\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(?:\|([^{}]*))?\}|([^{}]+)', 'g') LOOP
-		path := string_to_array(piece[2], '.');
-		filled := filled || coalesce(left(piece[1], 1), piece[4],
-		    nullif(CASE WHEN payload ? path[1] THEN payload ELSE payload->'interaction' END #>> path, ''),
-		    piece[3], '');
-	END LOOP;
-	RETURN filled;
-END $$;
-
 -- The bare address, or null: it is none.
 CREATE FUNCTION touchlog.bare_address(text text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -380,7 +362,7 @@ CREATE FUNCTION touchlog.mail_address(act jsonb, members bigint[], payload jsonb
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	IF coalesce(act->>'to', '') <> '' THEN
-		RETURN touchlog.bare_address(touchlog.fill(act->>'to', payload));
+		RETURN touchlog.bare_address(touchlog.substitute(act->>'to', payload));
 	END IF;
 	RETURN (SELECT touchlog.bare_address(i.value) FROM touchlog.identity i
 	    WHERE i.customer_id = ANY(members) AND i.kind = 'email'

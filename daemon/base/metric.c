@@ -164,7 +164,7 @@ static const struct family families[METRIC_NIDS] = {
 	    "certificate_failed, confirmation (of a subscription), confirmation_failed." },
 	[METRIC_MAILS] = { "touchlog_mails_total", COUNTER, { "result" }, NULL,
 	    "What the mail server said to the mails of actions: sent, deferred (it is tried again), "
-	    "no_recipient (there is no such address), refused." },
+	    "no_recipient (there is no such address), refused; not_begun: all connections were busy." },
 	[METRIC_UNSUBSCRIBES] = { "touchlog_unsubscribe_requests_total", COUNTER, { "result" }, NULL,
 	    "Requests to /u/TOKEN: shown, done, already (nothing was left to withdraw), unknown (no such "
 	    "link), bad, limited (too many), unavailable." },

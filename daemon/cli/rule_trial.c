@@ -54,7 +54,8 @@ static const struct table_column example_columns[] = {
 /* One document, so that the past is gone through once: $1 version, $2 since, $3 until,
  * $4 examples of each state. */
 #define TRIAL								\
-    "WITH r AS (SELECT id, name FROM touchlog.rule WHERE rule_set = $1::integer),"	\
+    "WITH r AS (SELECT id, name, touchlog.rule_test_exactness(id, " TIME("$2") ", " TIME("$3") ")"	\
+    " AS why FROM touchlog.rule WHERE rule_set = $1::integer),"	\
     " tried AS MATERIALIZED (SELECT t.*, coalesce(t.settled_at, touchlog.at(t.origin_id)) AS at"	\
     " FROM r CROSS JOIN LATERAL touchlog.rule_test(r.id, " TIME("$2") ", " TIME("$3") ") t),"	\
     " examples AS (SELECT t.at, t.state, o.root_id AS customer_id, c.name AS customer, t.subject,"	\
@@ -65,10 +66,15 @@ static const struct table_column example_columns[] = {
     " LEFT JOIN touchlog.customer c ON c.id = o.root_id"				\
     " WHERE t.nth <= $4::bigint ORDER BY t.at, t.origin_id)"				\
     " SELECT jsonb_build_object('rule', r.name, 'since', " TIME("$2") ", 'until', " TIME("$3") ","	\
+    " 'exact', cardinality(r.why) = 0, 'why_approximate', to_jsonb(r.why),"	\
     " 'counts', (SELECT coalesce(jsonb_object_agg(state, n), '{}') FROM (SELECT state, count(*) AS n"	\
     " FROM tried GROUP BY 1) c),"							\
     " 'examples', (SELECT coalesce(jsonb_agg(to_jsonb(e)), '[]') FROM examples e)) FROM r"
 
+#define EXACTNESS							\
+    "SELECT CASE WHEN why = '' THEN 'exact' ELSE 'approximate: ' || why END FROM (SELECT"	\
+    " array_to_string(ARRAY(SELECT jsonb_array_elements_text($1::jsonb -> 'why_approximate')), '; ')"	\
+    " AS why) t"
 #define COUNTS	"SELECT key, value FROM jsonb_each_text($1::jsonb -> 'counts') ORDER BY value::bigint DESC, key"
 #define EXAMPLES							\
     "SELECT to_char(e.at, 'YYYY-MM-DD HH24:MI:SS'), e.state, concat_ws(' ', e.customer_id, e.customer),"	\
@@ -92,6 +98,19 @@ print_part(PGconn *pg, const char *sql, const char *document, const struct table
 }
 
 static enum exit_code
+print_exactness(PGconn *pg, const char *document)
+{
+	const char *const values[] = { document };
+	PGresult *res = db_query(pg, EXACTNESS, values, 1);
+
+	if (res == NULL)
+		return CLI_DATABASE;
+	(void)puts(PQgetvalue(res, 0, 0));
+	PQclear(res);
+	return CLI_OK;
+}
+
+static enum exit_code
 print_trial(const struct cli *cli, PGconn *pg, const char *document)
 {
 	enum exit_code code;
@@ -103,7 +122,7 @@ print_trial(const struct cli *cli, PGconn *pg, const char *document)
 	code = print_part(pg, COUNTS, document, count_columns);
 	if (code == CLI_OK)
 		code = print_part(pg, EXAMPLES, document, example_columns);
-	return code;
+	return code == CLI_OK ? print_exactness(pg, document) : code;
 }
 
 static enum exit_code

@@ -102,6 +102,7 @@ change(struct cli *cli, const char *sql, const char *const *values, int n, const
 	pg = db_open(cli, DB_WRITE, &code);
 	if (pg == NULL)
 		return code;
+	code = CLI_OK;
 	res = db_query(pg, sql, values, n);
 	if (res == NULL)
 		code = CLI_DATABASE;

@@ -27,6 +27,7 @@
 #include "edge/config.h"
 #include "edge/listener.h"
 #include "edge/service.h"
+#include "edge/unsubscribe.h"
 #include "flow/action_set.h"
 #include "flow/dispatcher.h"
 #include "flow/intake.h"
@@ -41,7 +42,6 @@ enum {
 	LAST_ANSWERS_US = 500 * 1000,	/* to send them to who still waits */
 	SPOOL_ANSWERS_US = 5000 * 1000,	/* the same, when the spool's disk is to answer first */
 	STOP_MARGIN_MS = 5000,		/* for all that comes after */
-	TIMER_GRACE_MS = 15 * 60 * 1000,
 	INSTANCE_BYTES = 512,
 	HOST_BYTES = 64,
 	NSIGNALS = 3,
@@ -58,6 +58,7 @@ struct daemon {
 	struct keeper		*keeper;
 	struct channel_host	*host;
 	struct rules		*rules;
+	struct unsubscribe	*unsubscribe;
 	struct listeners	*listeners;
 	struct dispatcher	*dispatcher;
 	struct service		*service;
@@ -113,7 +114,7 @@ use_actions(struct daemon *d)
 	struct action_set *set = make_actions(d, &err);
 
 	if (set != NULL)
-		dispatcher_use(d->dispatcher, set);
+		dispatcher_use(d->dispatcher, set, channel_host_config(d->host)->timer_grace_ms);
 	else
 		log_error("actions_not_reloaded", F_ERR(&err));
 }
@@ -340,6 +341,19 @@ stop_rules(struct daemon *d)
 	rules_free(d->rules);
 }
 
+static bool
+start_unsubscribe(struct daemon *d, struct err *err)
+{
+	d->unsubscribe = unsubscribe_new(d->loop, d->conninfo, d->intake, err);
+	return d->unsubscribe != NULL;
+}
+
+static void
+stop_unsubscribe(struct daemon *d)
+{
+	unsubscribe_free(d->unsubscribe);
+}
+
 /* As many connections as the limits of the listeners allow, where the system does. */
 static void
 raise_file_limit(void)
@@ -361,7 +375,7 @@ start_listeners(struct daemon *d, struct err *err)
 		return false;
 	raise_file_limit();
 	d->listeners = listeners_new(d->loop, channel_host_config(d->host), passed, d->host,
-	    d->intake, d->rules, err);
+	    d->intake, d->rules, d->unsubscribe, err);
 	if (d->listeners != NULL)
 		passed_sockets_tell_rest(passed);
 	passed_sockets_free(passed);
@@ -410,14 +424,15 @@ start_dispatcher(struct daemon *d, struct err *err)
 {
 	char instance[INSTANCE_BYTES];
 	const struct dispatcher_conf conf = { .conninfo = d->conninfo, .instance = instance,
-	    .intake = d->intake, .holds = d->holds_actions, .grace_ms = TIMER_GRACE_MS,
+	    .intake = d->intake, .holds = d->holds_actions,
 	    .has_spool = channel_host_config(d->host)->spool.path.p != NULL };
 	struct action_set *set = make_actions(d, err);
 
 	if (set == NULL)
 		return false;
 	name_instance(d, instance);
-	d->dispatcher = dispatcher_new(d->loop, &conf, set, err);
+	d->dispatcher = dispatcher_new(d->loop, &conf, set,
+	    channel_host_config(d->host)->timer_grace_ms, err);
 	if (d->dispatcher == NULL) {
 		action_set_release(set);
 		return false;
@@ -483,6 +498,7 @@ static const struct part {
 	{ "keeper",	start_keeper,	 stop_keeper },
 	{ "channels",	start_host,	 stop_host },
 	{ "rules",	start_rules,	 stop_rules },
+	{ "unsubscribe", start_unsubscribe, stop_unsubscribe },
 	{ "listeners",	start_listeners, stop_listeners },
 	{ "user",	drop_root,	 NULL },
 	{ "spool",	start_spool,	 close_door },

@@ -2,8 +2,8 @@
 /*
  * The HTTP listeners: path -> channel or page.
  *
- * /in/{source}... goes to the source's channel, on listeners that serve ingest; the
- * pages of a table (ops_pages.c) are answered on those that serve ops.  What a
+ * /in/{source}... goes to the source's channel, on listeners that serve ingest, which serve
+ * the links to unsubscribe (unsubscribe.c) too; the pages of a table (ops_pages.c) are answered on those that serve ops.  What a
  * listener does not serve is 404 there, as if it did not exist.
  */
 #include "edge/listener.h"
@@ -18,6 +18,7 @@
 #include "edge/channel_host.h"
 #include "edge/config.h"
 #include "edge/ops_pages.h"
+#include "edge/unsubscribe.h"
 #include "io/http_server.h"
 #include "io/listen_address.h"
 #include "io/loop.h"
@@ -42,6 +43,7 @@ struct listeners {
 	struct channel_host	*host;		/* the caller's */
 	struct intake		*intake;	/* the caller's */
 	const struct rules	*rules;		/* the caller's */
+	struct unsubscribe	*unsubscribe;	/* the caller's */
 	size_t			 n;
 	struct listener		 v[];
 };
@@ -77,6 +79,12 @@ channel_at(const struct listener *l, struct str path, struct str *ret_rest)
 	return ch != NULL && channel_ops_of(ch)->request != NULL ? ch : NULL;
 }
 
+static bool
+is_unsubscribe(const struct listener *l, struct str path)
+{
+	return (l->serve & SERVE_INGEST) != 0 && unsubscribe_is_path(path);
+}
+
 /* ---- the server's ops ---- */
 
 static bool
@@ -88,6 +96,10 @@ on_head(void *owner, const struct http_message *m, struct http_verdict *verdict)
 
 	if (ch == NULL && (l->serve & SERVE_OPS) != 0 && ops_page_exists(m->path)) {
 		verdict->max_body_bytes = OPS_BODY_BYTES;
+		return true;
+	}
+	if (ch == NULL && is_unsubscribe(l, m->path)) {
+		verdict->max_body_bytes = UNSUBSCRIBE_BODY_BYTES;
 		return true;
 	}
 	if (ch == NULL) {
@@ -112,6 +124,8 @@ on_request(void *owner, struct http_request *req)
 
 	if (ch != NULL)
 		channel_ops_of(ch)->request(ch, req, rest);
+	else if (is_unsubscribe(l, m->path))
+		unsubscribe_request(l->all->unsubscribe, req);
 	else if ((l->serve & SERVE_OPS) == 0 || !ops_page_answer(&context, req))
 		http_reply_problem(req, 404, NULL, STR("there is no such source or page"));
 }
@@ -214,7 +228,7 @@ open_listener(struct loop *loop, struct listener *l, const struct conf_named *na
 struct listeners *
 listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *passed,
     struct channel_host *host, struct intake *intake, const struct rules *rules,
-    struct err *err)
+    struct unsubscribe *unsubscribe, struct err *err)
 {
 	struct listeners *ls = calloc(1, sizeof(*ls) + c->listeners.n * sizeof(ls->v[0]));
 
@@ -225,6 +239,7 @@ listeners_new(struct loop *loop, const struct config *c, struct passed_sockets *
 	ls->host = host;
 	ls->intake = intake;
 	ls->rules = rules;
+	ls->unsubscribe = unsubscribe;
 	for (size_t i = 0; i < c->listeners.n; i++) {
 		ls->v[i].all = ls;
 		ls->n++;

@@ -15,12 +15,13 @@ struct listeners;
 struct loop;
 struct passed_sockets;
 struct rules;
+struct unsubscribe;
 
 /* The HTTP listeners of a configuration, and what stands at which path.  Each takes the
  * socket that was passed for it, where there is one, else opens its own. */
 TL_MUST struct listeners *listeners_new(struct loop *l, const struct config *c,
     struct passed_sockets *passed, struct channel_host *host, struct intake *intake,
-    const struct rules *rules, struct err *err);
+    const struct rules *rules, struct unsubscribe *unsubscribe, struct err *err);
 /* What a reload may change of them: certificates and limits, for what comes from now on. */
 void	listeners_use(struct listeners *ls, const struct config *c);
 void	listeners_free(struct listeners *ls);	/* accepts NULL */

@@ -96,5 +96,5 @@ action_body_build(const struct conf_node *tree, struct json_object *payload, str
 		json_write(out, payload, NULL);
 	else if (!build(tree, payload, out, err))
 		return false;
-	return buf_ok(out) || err_set(err, ERR_INPUT, "the body is longer than %zu bytes", out->max);
+	return buf_ok(out) || err_set(err, ERR_INPUT, "more than %zu bytes", out->max);
 }

@@ -27,6 +27,7 @@ enum {
 	PART_MAX_BYTES	 = 2 * 1024 * 1024,	/* text, or HTML, filled in */
 	MAIL_MAX_BYTES	 = 16 * 1024 * 1024,
 	LINE_MAX_BYTES	 = 2000,		/* subject and the like */
+	AGAIN_MS	 = 10000,		/* when the connections were busy */
 };
 
 enum purpose { PURPOSE_SERVICE, PURPOSE_MARKETING };
@@ -213,7 +214,8 @@ text_at(struct json_object *payload, const char *part, const char *name)
 static void
 end(struct action_job *job, enum action_end how, const char *error, struct json_object *log)
 {
-	const struct action_outcome outcome = { .end = how, .error = error, .log = log };
+	const struct action_outcome outcome = { .end = how, .error = error, .log = log,
+	    .retry_after_ms = how == ACTION_RELEASED ? AGAIN_MS : 0 };
 
 	action_job_done(job, &outcome);
 }
@@ -372,6 +374,7 @@ on_sent(void *arg, const struct smtp_result *result)
 	static const enum action_end ends[SMTP_NENDS] = {
 		[SMTP_SENT] = ACTION_DONE, [SMTP_LATER] = ACTION_RETRY,
 		[SMTP_NO_RECIPIENT] = ACTION_SUPPRESSED, [SMTP_NEVER] = ACTION_DEAD,
+		[SMTP_NOT_BEGUN] = ACTION_RELEASED,
 	};
 	struct email *e = arg;
 

@@ -218,28 +218,35 @@ webhook_settings(const void *own)
 
 /* ---- building ---- */
 
+/* What does not fit now will not fit at the next try. */
+static bool
+is_built(const struct buf *b, bool ok, const char *what, struct err *err)
+{
+	if (!buf_ok(b))
+		return err_set(err, ERR_INPUT, "%s: it is longer than %zu bytes", what, b->max);
+	return ok || err_in(err, "%s", what);
+}
+
 static bool
 build_url(struct post *p, const struct webhook_conf *w, struct json_object *payload, struct err *err)
 {
-	if (!action_substitute(w->url, payload, ESCAPE_URL, &p->url, err))
-		return err_in(err, "url");
+	bool ok = action_substitute(w->url, payload, ESCAPE_URL, &p->url, err);
+
 	buf_add(&p->url, "", 1);
-	for (size_t i = 0; buf_ok(&p->url) && i + 1 < p->url.n; i++)
-		if (p->url.p[i] <= ' ' || p->url.p[i] > '~')
-			return err_set(err, ERR_INPUT, "url: it has a character that no URL has");
-	return buf_ok(&p->url) || err_set(err, ERR_INPUT, "url: it is too long");
+	return is_built(&p->url, ok, "url", err);
 }
 
 static bool
 add_header(struct post *p, struct str name, struct str text, struct json_object *payload,
     struct err *err)
 {
+	bool ok;
+
 	buf_str_add(&p->headers, name);
 	buf_text(&p->headers, ": ");
-	if (!action_substitute(text, payload, ESCAPE_HEADER, &p->headers, err))
-		return err_in(err, "headers");
+	ok = action_substitute(text, payload, ESCAPE_HEADER, &p->headers, err);
 	buf_add(&p->headers, "", 1);
-	return true;
+	return is_built(&p->headers, ok, "headers", err);
 }
 
 static bool
@@ -271,7 +278,7 @@ build_headers(struct post *p, const struct webhook_conf *w, struct json_object *
 	/* libcurl would ask for leave before it sends a long body, and wait a second for it. */
 	buf_text(&p->headers, "Expect:");
 	buf_add(&p->headers, "", 1);
-	return buf_ok(&p->headers) || err_set(err, ERR_INPUT, "headers: they are too long");
+	return is_built(&p->headers, true, "headers", err);
 }
 
 static bool
@@ -281,7 +288,7 @@ build(struct post *p, struct err *err)
 	struct json_object *payload = action_job_payload(p->job);
 
 	return build_url(p, w, payload, err) &&
-	    (action_body_build(w->body, payload, &p->body, err) || err_in(err, "body")) &&
+	    is_built(&p->body, action_body_build(w->body, payload, &p->body, err), "body", err) &&
 	    build_headers(p, w, payload, err);
 }
 
@@ -493,6 +500,7 @@ static void
 start_webhook(struct action_job *job)
 {
 	struct post *p = calloc(1, sizeof(*p));
+	enum gate_answer how;
 	int64_t wait_ms = 0;
 	struct err err;
 
@@ -507,11 +515,13 @@ start_webhook(struct action_job *job)
 	buf_init(&p->body, BODY_MAX_BYTES);
 	buf_init(&p->headers, HEADERS_MAX_BYTES);
 	action_job_set_priv(job, p);
-	if (build(p, &err))
-		on_gate(p, host_gates_ask(dispatcher_gates(action_job_dispatcher(job)),
-		    host_of(&p->url), &p->pass, &wait_ms), wait_ms);
-	else
+	if (!build(p, &err)) {
 		fail(p, &err);
+		return;
+	}
+	how = host_gates_ask(dispatcher_gates(action_job_dispatcher(job)), host_of(&p->url),
+	    &p->pass, &wait_ms);
+	on_gate(p, how, wait_ms);
 }
 
 static void

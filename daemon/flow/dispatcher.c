@@ -315,7 +315,7 @@ init(struct dispatcher *d, struct err *err)
 
 struct dispatcher *
 dispatcher_new(struct loop *l, const struct dispatcher_conf *conf, struct action_set *take_set,
-    struct err *err)
+    int64_t grace_ms, struct err *err)
 {
 	struct dispatcher *d = calloc(1, sizeof(*d));
 
@@ -332,7 +332,7 @@ dispatcher_new(struct loop *l, const struct dispatcher_conf *conf, struct action
 		dispatcher_free(d);
 		return NULL;
 	}
-	dispatcher_use(d, take_set);
+	dispatcher_use(d, take_set, grace_ms);
 	if (conf->holds)
 		log_warn("actions_held", F_TEXT("by", "--hold-actions"));
 	pg_conn_start(d->conn);
@@ -362,10 +362,11 @@ dispatcher_free(struct dispatcher *d)
 }
 
 void
-dispatcher_use(struct dispatcher *d, struct action_set *take_set)
+dispatcher_use(struct dispatcher *d, struct action_set *take_set, int64_t grace_ms)
 {
 	action_set_release(d->set);
 	d->set = take_set;
+	d->grace_ms = grace_ms;
 	d->has_configured = false;
 	host_gates_limit(d->gates, action_set_outbound(take_set)->per_host);
 	dispatcher_wake(d);

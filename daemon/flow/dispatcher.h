@@ -28,16 +28,16 @@ struct dispatcher_conf {
 	struct intake	*intake;	/* whose spool timers wait for; outlives the dispatcher */
 	bool		 has_spool;	/* without one no timer has to wait for us */
 	bool		 holds;		/* decides, but does nothing */
-	int64_t		 grace_ms;	/* the longest that a timer waits for a spool */
 };
 
+/* grace_ms: the longest that a timer waits for spools. */
 TL_MUST struct dispatcher *dispatcher_new(struct loop *l, const struct dispatcher_conf *conf,
-	    struct action_set *take_set, struct err *err);
+	    struct action_set *take_set, int64_t grace_ms, struct err *err);
 /* What is under way ends without an answer; its leases run out.  Accepts NULL. */
 void	dispatcher_free(struct dispatcher *d);
 
 /* A configuration was loaded. */
-void	dispatcher_use(struct dispatcher *d, struct action_set *take_set);
+void	dispatcher_use(struct dispatcher *d, struct action_set *take_set, int64_t grace_ms);
 /* Rows were made: look at once. */
 void	dispatcher_poke(struct dispatcher *d);
 

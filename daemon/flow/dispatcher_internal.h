@@ -53,6 +53,7 @@ struct dispatcher {
 	struct smtp_client	*smtp;		/* ours; NULL until an action wants it */
 	struct host_gates	*gates;		/* ours */
 	struct action_set	*set;		/* held */
+	int64_t			 grace_ms;
 	struct action_jobs	 jobs;
 	size_t			 njobs;
 	struct settlements	 settlements;

@@ -316,7 +316,7 @@ send_decide(struct dispatcher *d, PGconn *pg)
 	char n[NUMBER_BYTES], grace[NUMBER_BYTES];
 
 	return send(pg, "decide", 2, (const char *const[]){ number(n, DISPATCH_DECIDE_MAX),
-	    seconds(grace, d->conf.grace_ms * 1000) });
+	    seconds(grace, d->grace_ms * 1000) });
 }
 
 static void

@@ -31,7 +31,7 @@ const struct conf_key smtp_keys[] = {
 	    "Default: the system's." },
 	{ "helo", CONF_TEXT, OF_MAIL(helo), .reload = true,
 	    .help = "The name by which we greet the server. Default: the machine's." },
-	{ "timeout", CONF_MS, OF_MAIL(timeout_ms), .min = 100, .max = 600000, .def = "30s",
+	{ "timeout", CONF_MS, OF_MAIL(timeout_ms), .min = 100, .max = 60000, .def = "30s",
 	    .reload = true, .help = "How long the server may take to connect and for each answer; for "
 	    "the one to the message itself, five times as long." },
 	{ "connections", CONF_INT, OF_MAIL(connections), .min = 1, .max = 100, .def = "4",

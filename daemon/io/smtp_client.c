@@ -19,9 +19,11 @@
 
 #include <event2/event.h>
 
+#include "base/clock.h"
 #include "io/curl_loop.h"
 
 enum {
+	SECOND_US	 = 1000 * 1000,
 	READ_BYTES	 = 4096,
 	IDLE_MS		 = 5000,
 	/* RFC 5321 4.5.3.2.6: a server may look at the message for long, and who gives up then
@@ -46,6 +48,7 @@ struct smtp_send {
 	struct smtp_mail	 mail;		/* its bytes stand behind this struct */
 	void			(*done)(void *arg, const struct smtp_result *result);
 	void			*arg;
+	int64_t			 until_us;	/* clock_mono_us(): it waits, or is sent, no longer */
 };
 
 struct smtp_conn {
@@ -66,6 +69,7 @@ struct smtp_client {
 	struct event_base	*base;		/* the caller's */
 	struct curl_loop	*loop;		/* ours */
 	struct event		*wake;		/* ours: connections are to be found */
+	struct event		*tick;		/* ours: who has waited too long */
 	struct settings		*settings;	/* held: of new connections */
 	TAILQ_HEAD(, smtp_send)	 waiting;
 	TAILQ_HEAD(, smtp_conn)	 conns;
@@ -283,8 +287,13 @@ static void
 watch_time(struct smtp_conn *c)
 {
 	int64_t ms = c->settings->server.timeout_ms;
+	int64_t left_ms = INT64_MAX;
 
-	set_timer(c, c->talk.state == SMTP_BODY ? ms * LAST_ANSWER_TIMES : ms);
+	if (c->talk.state == SMTP_BODY)
+		ms *= LAST_ANSWER_TIMES;
+	if (c->send != NULL)
+		left_ms = (c->send->until_us - clock_mono_us()) / 1000;
+	set_timer(c, left_ms < 0 ? 0 : ms < left_ms ? ms : left_ms);
 }
 
 /* After AGAIN libcurl wants the same bytes at the same address again: nothing is added to what
@@ -475,6 +484,7 @@ give(struct smtp_conn *c, struct smtp_send *s)
 {
 	TAILQ_REMOVE(&s->client->waiting, s, in_list);
 	s->conn = c;
+	s->until_us = clock_mono_us() + SMTP_SEND_S * (int64_t)SECOND_US;
 	c->send = s;
 	c->nmails++;
 	if (smtp_talk_begin(&c->talk, &s->mail))
@@ -484,19 +494,35 @@ give(struct smtp_conn *c, struct smtp_send *s)
 }
 
 static void
-fail_first(struct smtp_client *client)
+fail_first(struct smtp_client *client, const struct smtp_result *result)
 {
-	static const struct smtp_result result = { SMTP_LATER, "out of memory" };
 	struct smtp_send *s = TAILQ_FIRST(&client->waiting);
 
 	TAILQ_REMOVE(&client->waiting, s, in_list);
-	s->done(s->arg, &result);
+	s->done(s->arg, result);
 	free(s);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct smtp_result late = { SMTP_NOT_BEGUN, "all connections to the mail server "
+	    "are busy" };
+	struct smtp_client *client = arg;
+	struct smtp_send *s;
+
+	(void)fd;
+	(void)what;
+	while ((s = TAILQ_FIRST(&client->waiting)) != NULL && s->until_us <= clock_mono_us())
+		fail_first(client, &late);
+	if (TAILQ_EMPTY(&client->waiting))
+		(void)event_del(client->tick);
 }
 
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct smtp_result no_memory = { SMTP_LATER, "out of memory" };
 	struct smtp_client *client = arg;
 	struct smtp_send *s;
 
@@ -512,7 +538,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 		if (c != NULL) {
 			give(c, s);
 		} else if (client->nconns == 0) {
-			fail_first(client);
+			fail_first(client, &no_memory);
 		} else {
 			return;		/* when one of them is free */
 		}
@@ -555,8 +581,10 @@ smtp_client_new(struct event_base *base, const struct smtp_server *server, struc
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->conns);
 	c->wake = event_new(base, -1, 0, on_wake, c);
-	c->loop = c->wake != NULL ? curl_loop_new(base, on_connected, err) : NULL;
-	if (c->wake == NULL)
+	c->tick = event_new(base, -1, EV_PERSIST, on_tick, c);
+	if (c->wake != NULL && c->tick != NULL)
+		c->loop = curl_loop_new(base, on_connected, err);
+	else
 		(void)err_set(err, ERR_RETRY, "out of memory");
 	if (c->loop != NULL && smtp_client_use(c, server, err))
 		return c;
@@ -584,6 +612,8 @@ smtp_client_free(struct smtp_client *c)
 	curl_loop_free(c->loop);
 	if (c->wake != NULL)
 		event_free(c->wake);
+	if (c->tick != NULL)
+		event_free(c->tick);
 	free(c);
 }
 
@@ -615,7 +645,10 @@ smtp_client_send(struct smtp_client *c, const struct smtp_mail *mail,
 	s->mail.from = put(&at, mail->from);
 	s->mail.to = put(&at, mail->to);
 	s->mail.message = put(&at, mail->message);
+	s->until_us = clock_mono_us() + SMTP_QUEUE_S * (int64_t)SECOND_US;
 	TAILQ_INSERT_TAIL(&c->waiting, s, in_list);
+	if (!event_pending(c->tick, EV_TIMEOUT, NULL))
+		(void)event_add(c->tick, &(const struct timeval){ 1, 0 });
 	wake(c);
 	return s;
 }

@@ -15,7 +15,14 @@ struct smtp_send;
 
 /* Outgoing mail by SMTP.  libcurl connects, speaks TLS and logs in; the dialogue is ours
  * (smtp_talk.h), since libcurl's own waits for the server with the whole loop.  Certificates and
- * names are verified. */
+ * names are verified.
+ *
+ * A mail has its end within SMTP_QUEUE_S and SMTP_SEND_S together, whatever the server does. */
+
+enum {
+	SMTP_QUEUE_S	= 60,		/* it waits for a connection */
+	SMTP_SEND_S	= 200,		/* from then on */
+};
 
 /* The mail server.  Texts are NUL-terminated. */
 struct smtp_server {

@@ -24,7 +24,7 @@ struct reply {
 
 static const char *const end_names[SMTP_NENDS] = {
 	[SMTP_SENT] = "sent", [SMTP_LATER] = "deferred", [SMTP_NO_RECIPIENT] = "no_recipient",
-	[SMTP_NEVER] = "refused",
+	[SMTP_NEVER] = "refused", [SMTP_NOT_BEGUN] = "not_begun",
 };
 
 /* What was said to which the server answered. */

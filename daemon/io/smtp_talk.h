@@ -25,6 +25,7 @@ enum smtp_end {
 	SMTP_LATER,		/* not now, or not by this server as it is set up */
 	SMTP_NO_RECIPIENT,	/* there is no such address */
 	SMTP_NEVER,		/* it does not take this mail */
+	SMTP_NOT_BEGUN,		/* no connection was free in time */
 	SMTP_NENDS
 };
 

@@ -86,7 +86,7 @@ def test_without_postgresql_senders_get_503_in_time_and_are_served_again_by_them
     m = d.metrics()
     assert m["touchlog_ready"] == 0 and m['touchlog_database_connected{role="writer"}'] == 0
     assert m['touchlog_events_unavailable_total{source="web"}'] == d.counts("web")["unavailable"] >= 3
-    assert len(d.logged("database_unreachable")) <= 3, "one line for each connection, not for each try"
+    assert len(d.logged("database_unreachable")) <= 5, "one line for each connection, not for each try"
     mortal.start()
     until(lambda: d.post("web", {"external_id": "while"}).status == 200, "it is served again")
     assert d.post("web", {"external_id": "before"}).json() == {"id": first["id"], "status": "duplicate"}
@@ -306,7 +306,8 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
 
 
 def replace_match(database, body):
-    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
+    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz,"
+                 " at timestamptz DEFAULT clock_timestamp(), OUT n_hits int, OUT failed int[])"
                  f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
@@ -370,7 +371,7 @@ def test_a_partition_that_cannot_be_made_is_told_by_readyz_with_the_reason(datab
 
 @pytest.mark.parametrize("how", ("daemon", "parked retry"))
 def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(database, daemon, how):
-    """The keeper may come later than a writer, or not at all: here its role may connect three times, for two writers and two others."""
+    """The keeper may come later than a writer, or not at all: here its role may connect four times, for two writers and three others."""
     source = {"m": {"type": "webhook", "verify": "none", "channel": "web", "map": {"external_id": "/id", "kind": "/kind"}}}
     d = daemon(sources=source)
     d.log_event("m", {"id": 1, "kind": "visit"})
@@ -379,7 +380,7 @@ def test_in_a_restored_database_followers_miss_nothing_whoever_writes_first(data
     database.run("UPDATE touchlog.interaction SET txid = 1000000000000", "UPDATE touchlog.cluster SET system_identifier = 1",
                  "UPDATE touchlog.parked SET raw = '{\"id\":2,\"kind\":\"visit\"}'")
     if how == "daemon":
-        database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT 3")
+        database.run(f"ALTER ROLE {harness.DAEMON_ROLE} CONNECTION LIMIT 4")
         try:
             daemon(sources=source).log_event("m", {"id": 2, "kind": "visit"})
         finally:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a newcomer meets: the samples, the sample configuration, the manual pages, the README's commands.
 The quickstart as a whole is run on a bare system elsewhere; here are the parts that are cheap to look at."""
-import json, os, re, subprocess
+import base64, json, os, re, subprocess
 
 import pytest
 
@@ -43,7 +43,9 @@ def install(text, directory):
         secret = os.path.join(directory, name)
         os.makedirs(os.path.dirname(secret), exist_ok=True)
         with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-            f.write(f"secret-of-{os.path.basename(name)}\n")
+            word = f"secret-of-{os.path.basename(name)}"
+            # What an action of type webhook signs with has Standard Webhooks' form.
+            f.write(f"whsec_{base64.b64encode(word.encode()).decode()}\n" if name == "chat.key" else f"{word}\n")
     return path
 
 

@@ -276,7 +276,7 @@ def test_a_host_gets_so_many_requests_at_once_and_no_more(daemon, database):
     with Receiver(*[lambda h: (time.sleep(0.1), 200)[1]] * 20) as r:
         load(database, rule())
         d = daemon(config(r, outbound={**OPEN, "per_host": 2}))
-        d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit"} for i in range(20)])
+        d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(20)])
         r.wait(20)
         until(lambda: receipts(database) == ["done"] * 20, "all are done")
         assert r.most == 2
@@ -286,7 +286,7 @@ def test_a_host_that_fails_is_left_alone_for_a_while(daemon, database):
     with Receiver(*[500] * 50) as r:
         load(database, rule())
         d = daemon(config(r, outbound={**OPEN, "per_host": 1}))
-        d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit"} for i in range(12)])
+        d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(12)])
         until(lambda: d.logged("breaker_opened"), "the breaker opens")
         until(lambda: sum("left alone" in (e or "") for e in receipts(database, "error")) > 0, "the others are put off")
         assert len(r.got) == 5
@@ -507,7 +507,7 @@ def test_two_daemons_share_the_outbox_and_each_row_is_done_once(daemon, database
     conf = config(receiver, actions={"hook": {"type": "webhook", "url": receiver.url}, "task": TASK})
     first, second = daemon(conf), daemon(conf)
     for d, name in ((first, "a"), (second, "b")):
-        d.post_lines("web", [{"external_id": f"{name}{i}", "kind": "hit"} for i in range(100)])
+        d.post_lines("web", [{"external_id": f"{name}{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(100)])
     until(lambda: waiting(database) == 0, "all is done")
     ids = [g["headers"]["webhook-id"] for g in receiver.got]
     assert len(ids) == len(set(ids)) == 200

@@ -47,6 +47,12 @@ def firings(database):
     return database.rows("SELECT rule, state, subject, origin_id, cause_id, error FROM touchlog.firing ORDER BY id")
 
 
+def done(database, n):
+    """The actions that were done, when there are so many receipts."""
+    until(lambda: database.one("SELECT count(*) FROM touchlog.delivery") >= n, f"{n} receipts")
+    return [r["action"] for r in database.rows("SELECT action FROM touchlog.delivery ORDER BY outbox_id")]
+
+
 def check(config, *args):
     """touchlogd -t."""
     done = subprocess.run([harness.program("touchlogd"), "-t", "-c", config, *args], stdin=subprocess.DEVNULL,
@@ -64,7 +70,7 @@ def test_a_posted_event_fires_a_rule_of_the_file(daemon, database):
     row = d.log_event("web", {"external_id": "2", "kind": "complaint", "email": "jo@example.com"})
     assert firings(database) == [{"rule": "complaint", "state": "fired", "subject": str(row["customer_id"]),
                                   "origin_id": row["id"], "cause_id": None, "error": None}]
-    assert database.rows("SELECT action, payload->>'rule' AS rule FROM touchlog.outbox") == [{"action": "bell", "rule": "complaint"}]
+    assert done(database, 1) == ["bell"]
     m = d.metrics()
     assert m['touchlog_rules_active{mode="live"}'] == 1 and m["touchlog_rules_last_load_successful"] == 1
     assert m["touchlog_rules_differ"] == 0 and d.get("/readyz").json()["degraded"] == []
@@ -289,19 +295,54 @@ def test_firings_are_listed_and_what_was_too_old_fires_after_all(daemon, databas
     listed = json.loads(d.touchlog("rule", "firings", "--json").stdout)
     assert [(f["rule"], f["state"]) for f in listed] == [("complaint", "too_old")] * 2 + [("complaint", "fired")]
     assert listed[0]["origin_id"] == old[0]["id"] and listed[0]["customer"] == "Jo"
-    done = d.touchlog("rule", "firings", "complaint", "--state", "too_old", "-n", "1")
-    assert done.returncode == 0 and old[1]["id"] in done.stdout and old[0]["id"] not in done.stdout
+    latest = d.touchlog("rule", "firings", "complaint", "--state", "too_old", "-n", "1")
+    assert latest.returncode == 0 and old[1]["id"] in latest.stdout and old[0]["id"] not in latest.stdout
     assert json.loads(d.touchlog("rule", "firings", "--json", "--since", "2099-01-01").stdout) == []
-    assert database.one("SELECT count(*) FROM touchlog.outbox") == 1
-    done = d.touchlog("rule", "firings", "complaint", "--state", "too_old", "--fire", "--json")
-    assert done.returncode == 0 and json.loads(done.stdout) == {"fired": 2}
+    assert done(database, 1) == ["bell"]
+    fire = d.touchlog("rule", "firings", "complaint", "--state", "too_old", "--fire", "--json")
+    assert fire.returncode == 0 and json.loads(fire.stdout) == {"fired": 2}
     assert [f["state"] for f in firings(database)] == ["fired"] * 3
-    assert database.one("SELECT count(*) FROM touchlog.outbox") == 3
+    assert done(database, 3) == ["bell"] * 3
     assert json.loads(d.touchlog("rule", "firings", "--state", "too_old", "--fire", "--json").stdout) == {"fired": 0}
     for args, code in ((["--fire"], 2), (["--state", "fired", "--fire"], 2), (["--state", "tired"], 2), (["complain"], 4)):
-        done = d.touchlog("rule", "firings", *args)
-        assert done.returncode == code, (args, done.stderr)
-    assert "did you mean complaint?" in done.stderr
+        refused = d.touchlog("rule", "firings", *args)
+        assert refused.returncode == code, (args, refused.stderr)
+    assert "did you mean complaint?" in refused.stderr
+
+
+def test_test_tells_what_the_files_rule_would_have_done_and_does_nothing(daemon, database):
+    d = daemon(settings({"complaint": COMPLAINT}))
+    wait_active(database, "complaint")
+    events = [d.log_event("web", {"external_id": f"c{n}", "kind": "complaint", "score": n, "email": f"c{n % 2}@example.com",
+                                  "customer": {"name": f"Jo {n % 2}"}}) for n in range(4)]
+    d.log_event("web", {"external_id": "m", "kind": "message", "email": "c0@example.com"})
+    what_is = ("SELECT count(*), max(version) FROM touchlog.rule_set", "SELECT count(*) FROM touchlog.firing",
+               "SELECT count(*) FROM touchlog.delivery", "SELECT count(*) FROM touchlog.timer")
+    done(database, 4)
+    before = database.run(*what_is)
+    # Another rule of that name than the active one, beside one that PostgreSQL would refuse.
+    d.write({**settings({"complaint": {**COMPLAINT, "when": "kind = 'complaint' and score > 0", "cooldown": "1d"},
+                         "later": {**WIN_BACK, "when": "kind = 'complaint'", "unless": "kind = 'message'", "wait": "1ms"},
+                         "known": {**COMPLAINT, "when": "kind = 'complaint' and customer.name = 'Jo 1'"},
+                         "broken": {**COMPLAINT, "when": "knd = 'x'"}})})
+    told = json.loads(d.touchlog("rule", "test", "complaint", "--since", "1h", "--json").stdout)
+    assert told["counts"] == {"fired": 2, "cooldown": 1} and told["exact"] is True and told["why_approximate"] == []
+    assert [(e["state"], e["customer"], e["origin_id"]) for e in told["examples"]] == [
+        ("fired", "Jo 1", events[1]["id"]), ("fired", "Jo 0", events[2]["id"]), ("cooldown", "Jo 1", events[3]["id"])]
+    shown = d.touchlog("rule", "test", "complaint", "-n", "1")
+    lines = shown.stdout.splitlines()
+    assert shown.returncode == 0 and lines[-1] == "exact"
+    assert [x.split() for x in lines[:3]] == [["STATE", "TIMES"], ["fired", "2"], ["cooldown", "1"]]
+    assert events[2]["id"] in shown.stdout and events[1]["id"] not in shown.stdout
+    assert "fired" in json.loads(d.touchlog("rule", "test", "later", "--json").stdout)["counts"]
+    told = json.loads(d.touchlog("rule", "test", "known", "--json").stdout)
+    assert told["counts"] == {"fired": 2} and told["exact"] is False and told["why_approximate"]
+    assert d.touchlog("rule", "test", "known").stdout.splitlines()[-1].startswith("approximate: ")
+    assert json.loads(d.touchlog("rule", "test", "known", "--since", "2026-01-01", "--until", "2026-01-02", "--json").stdout)["counts"] == {}
+    assert before == database.run(*what_is)
+    for args, code in ((["broken"], 3), (["complain"], 4), ([], 2), (["known", "--since", "soon"], 2)):
+        refused = d.touchlog("rule", "test", *args)
+        assert refused.returncode == code and refused.stdout == "", (args, refused.stderr)
 
 
 def test_arm_starts_waits_of_those_who_were_there_and_asks_first(daemon, database):

@@ -116,6 +116,14 @@ def seeds_inflate():
         yield b"\1" + zlib.compress(text)[2:-4]
 
 
+def seeds_smtp_talk():
+    hello, ok = b"250-mx\r\n250-SMTPUTF8\r\n250 8BITMIME\r\n", b"250 2.0.0 Ok\r\n"
+    yield hello + b"\0" + ok + b"\0" + ok + b"\0354 go\r\n\0" + ok + b"\0" + ok + b"\0550 5.1.1 <ann@c.example> User unknown\r\n\0" + ok
+    for refusal in (b"421 4.3.2 bye", b"450 later", b"530 5.7.0 login", b"550-No such\r\n550 user", b"554 5.7.1 no"):
+        for steps in range(4):
+            yield hello + b"\0" + b"\0".join([ok, ok, b"354 go\r\n", ok][:steps]) + b"\0" + refusal + b"\r\n\0" + ok
+
+
 SECRET = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SCHEMES = ("hmac-sha1", "hmac-sha256", "hmac-sha512", "standard-webhooks", "stripe", "github", "slack", "twilio", "sendgrid", "mailgun",
            "hubspot", "typeform", "calendly", "meta", "shopify", "mandrill", "amazon-sns")

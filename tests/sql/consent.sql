@@ -161,7 +161,6 @@ FROM unnest('{"{attributes.nothing}","a b@c.example","a@b@c.example","a@c.exampl
 SELECT t.is('nor may it hold a line end', t.verdict('ann@c.example', E'{"purpose": "service", "to": "a@c.example\\r\\nRCPT TO:<b@c.example>"}'), 'no_address');
 SELECT t.is('of nobody there is no address', (touchlog.may_send('{"type": "email", "purpose": "service"}', 0, '{}')).verdict, 'no_address');
 SELECT t.is('but there may be one of ours', (touchlog.may_send('{"type": "email", "purpose": "service", "to": "care@our.example"}', NULL, '{"interaction": {"kind": "call", "channel": "call", "direction": "in"}}')).verdict, 'ok');
-SELECT t.is('a value is filled in as the daemon does it', touchlog.fill('{{{rule}}} {a.b|x|y}{kind}{interaction.kind}{customer.name|z}', '{"rule": "r", "a": {"b": ""}, "interaction": {"kind": "k"}, "customer": null}'), '{r} x|ykkz');
 
 \echo '# loops'
 SELECT t.is(format('a mail that is %s %s by %s triggers %s', i->>'direction', i->>'kind', i->>'channel', want),
