@@ -326,6 +326,7 @@ dispatcher_new(struct loop *l, const struct dispatcher_conf *conf, struct action
 	d->conf = *conf;
 	d->loop = l;
 	d->started_us = clock_mono_us();
+	d->timer_us = INT64_MAX;
 	TAILQ_INIT(&d->jobs);
 	TAILQ_INIT(&d->settlements);
 	if (!init(d, err)) {

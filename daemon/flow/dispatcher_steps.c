@@ -23,6 +23,7 @@ enum {
 	MEASURE_US	= 10 * 1000000,
 	SPOOL_OPENS_US	= 10 * 1000000,	/* after that timers no longer wait to hear of it */
 	FAILURES_MAX	= 20,		/* of a settlement: then its lease runs out */
+	HORIZON_S	= 3600,		/* a timer further away is as good as none */
 	NUMBER_BYTES	= 32,
 };
 
@@ -147,6 +148,8 @@ wants_seen(const struct dispatcher *d)
 	if (!d->conf.has_spool || d->has_to_leave ||
 	    !intake_oldest_spooled(d->conf.intake, &oldest_us))
 		return false;
+	if (d->timer_us >= d->seen_us && d->timer_us <= clock_mono_us())
+		return true;	/* it waits to hear what we have spooled by then */
 	return !d->is_seen || clock_mono_us() - d->seen_us >= SEEN_US ||
 	    (oldest_us != 0) != d->was_spooling;
 }
@@ -465,11 +468,23 @@ note_pause(struct dispatcher *d, bool is_paused)
 	host_gates_release(d->gates);
 }
 
+/* In the database's clock; a second from now it is asked again. */
+static int64_t
+next_timer_us(const PGresult *res)
+{
+	double s = real(res, 2);
+
+	if (PQgetisnull(res, 0, 2) || s > HORIZON_S)
+		return INT64_MAX;
+	return clock_mono_us() + (int64_t)((s > -HORIZON_S ? s : -HORIZON_S) * 1e6);
+}
+
 static void
 read_next(struct dispatcher *d, const PGresult *res)
 {
+	d->timer_us = next_timer_us(res);
 	note_pause(d, PQgetvalue(res, 0, 0)[0] == 't');
-	d->wait_s = 3600;
+	d->wait_s = HORIZON_S;
 	if (!d->is_paused && wants_claim(d))
 		take_sooner(d, res, 1);
 	if (wants_decide(d))
