@@ -107,7 +107,7 @@ break_round(struct dispatcher *d)
 	}
 	PQclear(d->claimed);
 	d->claimed = NULL;
-	d->in_round = d->is_seen = d->has_adopted = d->has_decided = false;
+	d->in_round = d->is_seen = d->has_adopted = d->has_recovered = d->has_decided = false;
 }
 
 static void

@@ -9,6 +9,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/buf.h"
 #include "base/checked.h"
 #include "base/str.h"
 #include "flow/action.h"
@@ -112,6 +113,8 @@ void	settlement_free(struct dispatcher *d, struct settlement *s);
 
 /* What was claimed is begun.  false: the row does not fit, or memory is out: its lease runs out. */
 TL_MUST bool action_job_start(struct dispatcher *d, const PGresult *res, int row);
+/* Adds the ids of what is under way to an array's text, behind its first byte. */
+void	action_job_ids(const struct dispatcher *d, struct buf *out);
 /* Ends what is under way, as `lost`. */
 void	action_job_cancel_all(struct dispatcher *d);
 /* The same, and nobody is told. */

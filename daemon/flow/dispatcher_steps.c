@@ -24,11 +24,12 @@ enum {
 	SPOOL_OPENS_US	= 10 * 1000000,	/* after that timers no longer wait to hear of it */
 	FAILURES_MAX	= 20,		/* of a settlement: then its lease runs out */
 	HORIZON_S	= 3600,		/* a timer further away is as good as none */
+	HELD_MAX_BYTES	= 1024 * 1024,	/* far more than DISPATCH_JOBS_MAX ids */
 	NUMBER_BYTES	= 32,
 };
 
 const struct pg_statement dispatch_statements[] = {
-	{ "recover", "SELECT touchlog.outbox_recover($1)" },
+	{ "recover", "SELECT touchlog.outbox_recover($1, $2)" },
 	{ "adopt", "SELECT touchlog.adopt_cluster()" },
 	{ "configured", "SELECT touchlog.outbox_configured($1)" },
 	{ "seen", "SELECT touchlog.daemon_seen($1, to_timestamp($2::float8))" },
@@ -81,10 +82,24 @@ wants_recover(const struct dispatcher *d)
 	return !d->has_recovered && !d->is_stopping;
 }
 
+/* Of a claim whose answer was lost with its connection nobody here knows, as after a crash. */
 static bool
 send_recover(struct dispatcher *d, PGconn *pg)
 {
-	return send(pg, "recover", 1, (const char *const[]){ d->instance });
+	struct settlement *s;
+	struct buf held;
+	bool ok;
+
+	buf_init(&held, HELD_MAX_BYTES);
+	buf_text(&held, "{");
+	action_job_ids(d, &held);
+	TAILQ_FOREACH(s, &d->settlements, in_list)
+		buf_printf(&held, "%s%" PRId64, held.n > 1 ? "," : "", s->id);
+	buf_add(&held, "}", sizeof("}"));
+	ok = !buf_ok(&held) ||
+	    send(pg, "recover", 2, (const char *const[]){ d->instance, held.p });
+	buf_fini(&held);
+	return ok;
 }
 
 static void
@@ -94,8 +109,8 @@ read_recover(struct dispatcher *d, const PGresult *res)
 
 	d->has_recovered = true;
 	if (n > 0)
-		log_warn("deliveries_recovered", F_NUM("n", n), F_TEXT("why", "they were under way "
-		    "when this daemon was last ended, and are tried again"));
+		log_warn("deliveries_recovered", F_NUM("n", n), F_TEXT("why", "they were claimed "
+		    "when this daemon or its connection ended, and are tried again"));
 }
 
 static bool
