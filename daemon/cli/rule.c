@@ -12,6 +12,7 @@
 #include "cli/rule_set_db.h"
 #include "cli/sources.h"
 #include "cli/table.h"
+#include "edge/config.h"
 #include "flow/rule_set.h"
 
 /* ---- list ---- */
@@ -162,6 +163,9 @@ apply(struct cli *cli)
 	enum exit_code code = rule_set_of(cli, NULL, &set);
 	PGconn *pg = NULL;
 
+	if (code == CLI_OK && conf_find(conf_root(cli_config(cli)->conf), "rules") == NULL)
+		code = cli_fail(CLI_CONFIG, "the configuration does not speak of rules; to remove those "
+		    "that are active, write rules: {}");
 	if (code == CLI_OK)
 		pg = db_open(cli, DB_WRITE, &code);
 	if (pg != NULL)

@@ -119,10 +119,20 @@ use_actions(struct daemon *d)
 		log_error("actions_not_reloaded", F_ERR(&err));
 }
 
+static struct rule_set *
+rule_set_of(const struct config *c, struct err *err)
+{
+	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+
+	if (set != NULL)
+		set->is_silent = conf_find(conf_root(c->conf), "rules") == NULL;
+	return set;
+}
+
 static bool
 use_config(struct daemon *d, struct config *c, struct err *err)
 {
-	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+	struct rule_set *set = rule_set_of(c, err);
 
 	conf_diff_fixed(config_keys, channel_host_config(d->host), c, tell_fixed, NULL);
 	if (set == NULL || !channel_host_use(d->host, c, err)) {
@@ -324,8 +334,7 @@ stop_host(struct daemon *d)
 static bool
 start_rules(struct daemon *d, struct err *err)
 {
-	const struct config *c = channel_host_config(d->host);
-	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
+	struct rule_set *set = rule_set_of(channel_host_config(d->host), err);
 
 	d->rules = set != NULL ? rules_new(d->loop, d->conninfo, err) : NULL;
 	if (d->rules != NULL)

@@ -2,6 +2,7 @@
 #ifndef TL_FLOW_RULE_SET_H
 #define TL_FLOW_RULE_SET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -29,6 +30,7 @@ struct rule_set {
 	struct buf		 rules, calendars;	/* JSON, with a NUL behind it: see schema/009 */
 	char			 sha[RULE_SHA_TEXT_SIZE];	/* over both, as a bytea: \x… */
 	size_t			 nrules, ncalendars;
+	bool			 is_silent;	/* the file has no `rules:`: any set suits it */
 	struct rule_text	*texts;			/* ours; they point into the configuration */
 	size_t			 ntexts;
 };

@@ -85,10 +85,13 @@ number(const PGresult *res, int column)
 	return PQntuples(res) == 1 ? strtod(PQgetvalue(res, 0, column), NULL) : 0;
 }
 
-/* No set, and none wanted, is the same. */
+/* No set, and none wanted, is the same.  A file that does not speak of rules wants none removed:
+ * a daemon beside others that only takes events in. */
 static bool
 is_ours(const struct rules *r, const PGresult *res)
 {
+	if (r->set->is_silent)
+		return true;
 	if (PQntuples(res) == 0)
 		return r->set->nrules == 0 && r->set->ncalendars == 0;
 	return PQgetvalue(res, 0, LOOK_IS_OURS)[0] == 't';

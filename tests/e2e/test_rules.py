@@ -91,13 +91,13 @@ def test_a_reload_installs_the_files_set(daemon, database):
     until(lambda: d.metrics()['touchlog_rules_active{mode="shadow"}'] == 1, "the shadow rule is counted")
 
 
-def test_a_reload_without_rules_ends_them_and_a_file_without_any_installs_none(daemon, database):
+def test_a_reload_with_no_rules_ends_them_and_a_file_without_any_installs_none(daemon, database):
     d = daemon(sources=SOURCES)
     until(lambda: d.metrics().get('touchlog_database_connected{role="rules"}') == 1, "the rules' connection")
     assert d.reload(settings({"complaint": COMPLAINT}))
     wait_active(database, "complaint")
     assert database.one("SELECT count(*) FROM touchlog.rule_set") == 1
-    assert d.reload({"sources": SOURCES})
+    assert d.reload({"sources": SOURCES, "rules": {}})
     wait_active(database)
 
 
@@ -146,6 +146,20 @@ def test_two_daemons_with_different_files_do_not_fight_and_say_so(daemon, databa
     until(lambda: a.metrics()["touchlog_rules_differ"] == 0 and a.logged("rules_agree"), "the first agrees")
     assert active(database) == ["complaint"]
     assert database.one("SELECT count(*) FROM touchlog.rule_set") == 3
+
+
+def test_a_daemon_whose_file_does_not_speak_of_rules_leaves_the_active_set_alone(daemon, database):
+    a = daemon(settings({"complaint": COMPLAINT}))
+    wait_active(database, "complaint")
+    b = daemon(sources=SOURCES)
+    until(lambda: b.metrics().get('touchlog_rules_active{mode="live"}') == 1, "it has looked at the active set")
+    assert b.metrics()["touchlog_rules_differ"] == 0 and active(database) == ["complaint"]
+    b.log_event("web", {"external_id": "1", "kind": "complaint", "email": "jo@example.com"})
+    assert [f["rule"] for f in firings(database)] == ["complaint"]
+    apply = b.touchlog("rule", "apply")
+    assert apply.returncode == 3 and "rules: {}" in apply.stderr
+    assert a.reload(yaml(database, "rules: {}\n"))
+    wait_active(database)
 
 
 def test_a_daemon_that_reconnects_installs_nothing(daemon, database):
