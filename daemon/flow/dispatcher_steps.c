@@ -164,7 +164,7 @@ wants_seen(const struct dispatcher *d)
 	    !intake_oldest_spooled(d->conf.intake, &oldest_us))
 		return false;
 	if (d->timer_us >= d->seen_us && d->timer_us <= clock_mono_us())
-		return true;	/* it waits to hear what we have spooled by then */
+		return true;	/* it waits to hear whether we have spooled something */
 	return !d->is_seen || clock_mono_us() - d->seen_us >= SEEN_US ||
 	    (oldest_us != 0) != d->was_spooling;
 }
@@ -483,7 +483,7 @@ note_pause(struct dispatcher *d, bool is_paused)
 	host_gates_release(d->gates);
 }
 
-/* In the database's clock; a second from now it is asked again. */
+/* Never before the timer is due by the database's clock: the answer was on its way since. */
 static int64_t
 next_timer_us(const PGresult *res)
 {

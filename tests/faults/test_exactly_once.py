@@ -8,7 +8,7 @@ from ruled import NUMBER, OPEN, actions, check_done, check_immediate, check_seco
 from test_outbox import Receiver
 
 WAIT_S = 1
-PEOPLE = 97        # a prime: whoever has a number of some residue may be anybody
+PEOPLE = 97         # a prime: whoever has a number of some residue may be anybody
 EVERYTHING = ["task", "hook", "note"]
 RULES = {
     "now": {"when": of(3, by=20), "do": EVERYTHING},
@@ -17,17 +17,15 @@ RULES = {
 }
 
 
-def with_rules(receiver, directory, n=0, **more):
-    """The configuration of one of several daemons; n makes another set of rules of it, in which these are the same."""
-    extra = {f"extra{n}": {"when": "false", "do": ["note"]}} if n else {}
-    return with_spool({**QUICK, "outbound": OPEN, "actions": actions(receiver), "rules": {**RULES, **extra}, **more}, directory)
+def config(receiver, directory, rules=RULES):
+    return with_spool({**QUICK, "outbound": OPEN, "actions": actions(receiver), "rules": rules}, directory)
 
 
 class Harm:
     """What is done to four daemons and their database, at random."""
 
-    def __init__(self, rng, mortal, daemons, receiver):
-        self.rng, self.mortal, self.daemons, self.receiver = rng, mortal, daemons, receiver
+    def __init__(self, rng, mortal, daemons):
+        self.rng, self.mortal, self.daemons = rng, mortal, daemons
         self.kills = self.shutdowns = self.reloads = 0
 
     def kill(self):
@@ -47,6 +45,7 @@ class Harm:
         self.shutdowns += 1
 
     def reload(self):
+        """Another set, in which the rules that count are the same."""
         d = self.rng.choice(self.daemons)
         self.reloads += 1
         config = {**d.given, "rules": {**RULES, f"extra{self.reloads}": {"when": "false", "do": ["note"]}}}
@@ -69,17 +68,23 @@ class Harm:
             time.sleep(self.rng.random() * 0.2)     # the moment is what is tested
 
 
+def slowly(handler):
+    """So that daemons and PostgreSQL end in the middle of it too."""
+    time.sleep(0.1)
+    return 200
+
+
 def test_under_four_daemons_kills_shutdowns_duplicates_spool_and_reloads_each_rule_fires_exactly_once(mortal, daemon, sender, tmp_path, size, tell):
     events = size(1000, 20000)
-    with Receiver() as receiver:
+    with Receiver(*[slowly] * events) as receiver:
         daemons = []
         for n in range(4):
             (tmp_path / f"d{n}").mkdir()
-            daemons.append(daemon(with_ports(with_rules(receiver, tmp_path / f"d{n}")), database=mortal))
+            daemons.append(daemon(with_ports(config(receiver, tmp_path / f"d{n}")), database=mortal))
         wait_active(mortal, RULES)
         senders = [sender(d, prefix="same", events=events, conns=8, people=PEOPLE, pause_ms=20, rate=size(120, 200), first=n // 2 * events // 2)
                    for n, d in enumerate(daemons)]
-        harm = Harm(random.Random(5), mortal, daemons, receiver)
+        harm = Harm(random.Random(5), mortal, daemons)
         harm.rounds(senders[0])
         for s in senders:
             s.wait_end()
@@ -104,7 +109,7 @@ def test_a_rule_that_divides_by_zero_on_one_row_fails_there_and_costs_no_event_a
     rules = {"now": RULES["now"], "broken": {"when": f"source = 'web' and 100 / ({NUMBER} % 500 - 77) > 19", "do": ["task"]},
              "second": RULES["second"]}
     with Receiver() as receiver:
-        d = daemon(with_spool({**QUICK, "outbound": OPEN, "actions": actions(receiver), "rules": rules}, tmp_path), database=database)
+        d = daemon(config(receiver, tmp_path, rules), database=database)
         wait_active(database, rules)
         s = sender(d, conns=16, batch=10, events=events, people=PEOPLE).wait_end()
         wait_done(database)
