@@ -373,7 +373,7 @@ END $$;
 
 -- Whether this action may go to this customer, just before it does.  act: the action as the
 -- daemon configured it ({"type", "purpose", "consent_model", "cap": {"n": 3, "per": "1 day"},
--- "to", "weak", "own", "name", "template", …}); payload: the outbox row's.  verdict: ok,
+-- "to", "weak", "own", "template", …}); payload: the outbox row's.  verdict: ok,
 -- no_address, no_consent, suppressed, capped, with its reason for people.  address: where it
 -- goes, of an email; token: for its unsubscribe link, where there is a customer.
 --
@@ -418,7 +418,7 @@ BEGIN
 	END IF;
 	IF verdict = 'ok' AND is_mail AND act ? 'cap' AND NOT touchlog.is_own_address(found, act->'own')
 	    AND NOT touchlog.mail_fits(found, md5(concat_ws(chr(31), payload->>'rule',
-	    payload->'interaction'->>'id', act->>'name', act->>'template'))::uuid,
+	    payload->'interaction'->>'id', act->>'template', act->>'to'))::uuid,
 	    (act->'cap'->>'n')::int, (act->'cap'->>'per')::interval) THEN
 		verdict := 'capped';
 		reason := format('%s mails within %s went to this address', act->'cap'->>'n',

@@ -88,7 +88,7 @@ check_server(struct conf *c, const struct conf_node *at, struct mail_conf *m)
 		    "smtps://HOST[:PORT] is wanted; the user and the password are settings of their own");
 	m->needs_tls = !is_tls && (m->tls == MAIL_TLS_REQUIRED ||
 	    (m->tls == MAIL_TLS_AUTO && !is_here(host_of(m->url))));
-	if ((m->user.p == NULL) != (m->secret.n == 0))
+	if ((m->user.p == NULL) != (conf_find(at, "secret") == NULL))
 		conf_complain(c, conf_find(at, m->user.p != NULL ? "user" : "secret"),
 		    "smtp: user and secret go together");
 	if (m->user.p != NULL && !is_tls && !m->needs_tls && !is_here(host_of(m->url)))

@@ -29,7 +29,7 @@ static const char *const end_names[SMTP_NENDS] = {
 
 /* What was said to which the server answered. */
 static const char *const state_names[SMTP_NSTATES] = {
-	[SMTP_EHLO] = "EHLO", [SMTP_HELO] = "HELO", [SMTP_READY] = "nothing", [SMTP_RSET] = "RSET",
+	[SMTP_EHLO] = "connecting", [SMTP_HELO] = "HELO", [SMTP_READY] = "nothing", [SMTP_RSET] = "RSET",
 	[SMTP_MAIL] = "MAIL FROM", [SMTP_RCPT] = "RCPT TO", [SMTP_DATA] = "DATA",
 	[SMTP_BODY] = "the message", [SMTP_OVER] = "QUIT",
 };

@@ -8,7 +8,7 @@ import harness
 from ca import CA
 from harness import until
 from smtp_sink import SmtpSink
-from test_outbox import load, receipts, retry_now, rule, wait_receipts
+from test_outbox import receipts, retry_now, wait_receipts
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "identities": "strong"},
            "box": {"type": "webhook", "verify": "none", "channel": "email", "identities": "strong"}}
@@ -37,7 +37,7 @@ def config(tmp_path):
     def make(sink, action=None, smtp=None, **more):
         return {"sources": SOURCES, "own": ["@our.example"], "public_url": "https://log.our.example", "template_dir": str(folder), "mail_cap": "none",
                 "smtp": {"url": sink.url, "from": "Our Care <care@our.example>", "timeout": "5s", **(smtp or {})},
-                "actions": {"mail": {**MAIL, **(action or {})}}, **more}
+                "actions": {"mail": {**MAIL, **(action or {})}}, **{"rules": {"thanks": {"when": "kind = 'purchase'", "do": ["mail"]}}, **more}}
     make.folder = folder
     return make
 
@@ -48,8 +48,18 @@ def buy(d, n=1, source="web", kind="purchase", who="ann@c.example", **more):
     return a.json()["id"]
 
 
-def on_purchase(database, **more):
-    load(database, rule("thanks", ["mail"], "kind = 'purchase'", **more))
+def wait_rules(database):
+    until(lambda: database.one("SELECT count(*) FROM touchlog.rule JOIN touchlog.rule_set s ON s.version = rule_set WHERE s.active"), "the rules")
+
+
+@pytest.fixture
+def start(daemon, database):
+    """Starts a daemon, and waits until its rules are those of the database."""
+    def go(c):
+        d = daemon(c)
+        wait_rules(database)
+        return d
+    return go
 
 
 def again(database, condition, what):
@@ -63,9 +73,8 @@ def sent(database):
 
 # ---- what is sent ----
 
-def test_a_rule_sends_a_mail_and_logs_it(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink, {"campaign": "thanks", "reply_to": "Desk <desk@our.example>"}))
+def test_a_rule_sends_a_mail_and_logs_it(start, database, config, sink):
+    d = start(config(sink, {"campaign": "thanks", "reply_to": "Desk <desk@our.example>"}))
     buy(d, customer={"name": "Ann Änders"}, thread="order-1")
     m = sink.wait(1)
     assert (m["sender"], m["to"], m["tls"], m["user"]) == ("care@our.example", ["ann@c.example"], False, None)
@@ -86,9 +95,8 @@ def test_a_rule_sends_a_mail_and_logs_it(daemon, database, config, sink):
     assert d.metrics()['touchlog_mails_total{result="sent"}'] == 1
 
 
-def test_the_template_is_in_the_customers_language(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink))
+def test_the_template_is_in_the_customers_language(start, database, config, sink):
+    d = start(config(sink))
     buy(d, customer={"name": "Ann", "language": "de-AT"})
     message = sink.wait(1)["message"]
     assert message["Subject"] == "Grüße, Ann" and message.get_content_type() == "text/plain"
@@ -96,9 +104,8 @@ def test_the_template_is_in_the_customers_language(daemon, database, config, sin
     assert all(byte < 0x80 for byte in sink.mails[0]["data"])
 
 
-def test_an_answer_to_a_mail_joins_its_thread(daemon, database, config, sink):
-    load(database, rule("thanks", ["mail"], "kind = 'question'"))
-    d = daemon(config(sink, {"subject": "Re: {subject}"}))
+def test_an_answer_to_a_mail_joins_its_thread(start, database, config, sink):
+    d = start(config(sink, {"subject": "Re: {subject}"}, rules={"thanks": {"when": "kind = 'question'", "do": ["mail"]}}))
     a = d.post("box", {"external_id": "<2@c.example>", "thread": "<1@c.example>", "kind": "question", "email": "ann@c.example", "subject": "Late?"})
     assert a.status == 200, a
     message = sink.wait(1)["message"]
@@ -107,18 +114,16 @@ def test_an_answer_to_a_mail_joins_its_thread(daemon, database, config, sink):
     assert sent(database)[0]["thread"] == "<1@c.example>"
 
 
-def test_no_value_gets_out_of_its_header(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink, {"subject": "About {subject}"}))
+def test_no_value_gets_out_of_its_header(start, database, config, sink):
+    d = start(config(sink, {"subject": "About {subject}"}))
     buy(d, subject="x\r\nBcc: all@c.example\r\n\r\n<script>", customer={"name": "Ann\r\nBcc: b@c.example"})
     m = sink.wait(1)
     assert m["message"]["Bcc"] is None and m["to"] == ["ann@c.example"]
     assert m["message"]["Subject"] == "About x  Bcc: all@c.example    <script>"
 
 
-def test_a_mail_may_go_to_somebody_else(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink, {"to": "{attributes.manager|care@our.example}", "from": "Shop <shop@our.example>"}))
+def test_a_mail_may_go_to_somebody_else(start, database, config, sink):
+    d = start(config(sink, {"to": "{attributes.manager|care@our.example}", "from": "Shop <shop@our.example>"}))
     buy(d, 1, manager="boss@c.example")
     buy(d, 2)
     sink.wait(2)
@@ -126,9 +131,8 @@ def test_a_mail_may_go_to_somebody_else(daemon, database, config, sink):
     assert {m["sender"] for m in sink.mails} == {"shop@our.example"}
 
 
-def test_a_burst_goes_over_few_connections(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink, smtp={"connections": 2}))
+def test_a_burst_goes_over_few_connections(start, database, config, sink):
+    d = start(config(sink, smtp={"connections": 2}))
     a = d.post_lines("web", [{"external_id": str(n), "kind": "purchase", "email": f"p{n}@c.example", "subject": "x"} for n in range(60)])
     assert a.json()["logged"] == 60
     sink.wait(60)
@@ -140,13 +144,12 @@ def test_a_burst_goes_over_few_connections(daemon, database, config, sink):
 
 # ---- what the server says ----
 
-def test_what_is_deferred_is_tried_again_as_the_same_mail(daemon, database, config, sink):
+def test_what_is_deferred_is_tried_again_as_the_same_mail(start, database, config, sink):
     sink.say["RCPT"].append("450 4.2.0 greylisted")
     sink.say["MAIL"].append("451 4.3.0 busy")
     sink.say["BODY"].append("452 4.3.1 full")
     sink.say["DATA"].append(None)
-    on_purchase(database)
-    d = daemon(config(sink))
+    d = start(config(sink))
     buy(d)
     again(database, lambda: sink.mails, "the mail")
     wait_receipts(database, "retry", "retry", "retry", "retry", "done")
@@ -156,10 +159,9 @@ def test_what_is_deferred_is_tried_again_as_the_same_mail(daemon, database, conf
     assert len(sent(database)) == 1 and d.metrics()['touchlog_mails_total{result="deferred"}'] == 4
 
 
-def test_a_refused_recipient_gets_nothing_more_and_the_others_their_mail(daemon, database, config, sink):
+def test_a_refused_recipient_gets_nothing_more_and_the_others_their_mail(start, database, config, sink):
     sink.say["RCPT"].append("550 5.1.1 <ann@c.example>: User unknown")
-    on_purchase(database)
-    d = daemon(config(sink, smtp={"connections": 1}))
+    d = start(config(sink, smtp={"connections": 1}))
     buy(d, 1)
     wait_receipts(database, "suppressed")
     assert receipts(database, "error") == ["RCPT TO: 550 5.1.1 <*@c.example>: User unknown"]
@@ -175,11 +177,10 @@ def test_a_refused_recipient_gets_nothing_more_and_the_others_their_mail(daemon,
     assert sink.sessions == 1 and "ann@c" not in d.stderr()
 
 
-def test_a_mail_that_is_refused_is_dead_and_suppresses_nobody(daemon, database, config, sink):
+def test_a_mail_that_is_refused_is_dead_and_suppresses_nobody(start, database, config, sink):
     sink.say["BODY"].append("554 5.7.1 spam")
     sink.say["RCPT"].append("550 5.7.1 relaying denied")
-    on_purchase(database)
-    d = daemon(config(sink))
+    d = start(config(sink))
     buy(d, 1)
     until(lambda: receipts(database) == ["dead"], "the first")
     buy(d, 2)
@@ -188,15 +189,14 @@ def test_a_mail_that_is_refused_is_dead_and_suppresses_nobody(daemon, database, 
     assert database.one("SELECT count(*) FROM touchlog.suppression") == 0 and not sent(database)
 
 
-def test_a_server_that_stalls_after_the_message_does_not_stop_the_loop(daemon, database, config, sink):
+def test_a_server_that_stalls_after_the_message_does_not_stop_the_loop(start, database, config, sink):
     stalled = threading.Event()
 
     def stall(session):
         stalled.set()
         return session.stall()
     sink.say["BODY"].append(stall)
-    on_purchase(database)
-    d = daemon(config(sink, smtp={"timeout": "400ms"}))
+    d = start(config(sink, smtp={"timeout": "400ms"}))
     buy(d)
     assert stalled.wait(20)
     slowest, end = 0, time.monotonic() + 1.5
@@ -212,10 +212,9 @@ def test_a_server_that_stalls_after_the_message_does_not_stop_the_loop(daemon, d
 
 
 @pytest.mark.parametrize("where", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"])
-def test_a_server_that_stalls_earlier_is_left_too(daemon, database, config, sink, where):
+def test_a_server_that_stalls_earlier_is_left_too(start, database, config, sink, where):
     sink.say[where].append(lambda session: session.stall())
-    on_purchase(database)
-    d = daemon(config(sink, smtp={"timeout": "300ms"}))
+    d = start(config(sink, smtp={"timeout": "300ms"}))
     buy(d)
     until(lambda: receipts(database) == ["retry"], "the end of its patience")
     assert d.get("/healthz").status == 200
@@ -223,22 +222,20 @@ def test_a_server_that_stalls_earlier_is_left_too(daemon, database, config, sink
     wait_receipts(database, "retry", "done")
 
 
-def test_a_server_that_is_not_there_or_talks_nonsense_is_tried_again(daemon, database, config, sink):
+def test_a_server_that_is_not_there_or_talks_nonsense_is_tried_again(start, database, config, sink):
     sink.say["CONNECT"].extend(["554 no service", "hello"])
     sink.say["EHLO"].extend(["250 first hello, libcurl's", "nonsense"])
-    on_purchase(database)
-    d = daemon(config(sink))
+    d = start(config(sink))
     buy(d)
     again(database, lambda: sink.mails, "the mail")
     until(lambda: receipts(database)[-1] == "done", "the receipt")
     assert set(receipts(database)[:-1]) == {"retry"} and len(receipts(database)) >= 3
 
 
-def test_an_idle_connection_that_the_server_closed_costs_no_attempt(daemon, database, config, sink):
+def test_an_idle_connection_that_the_server_closed_costs_no_attempt(start, database, config, sink):
     sessions = []
     sink.say["BODY"].append(lambda session: sessions.append(session) or "250 2.0.0 Ok")
-    on_purchase(database)
-    d = daemon(config(sink))
+    d = start(config(sink))
     buy(d, 1)
     sink.wait(1)
     wait_receipts(database, "done")
@@ -249,11 +246,10 @@ def test_an_idle_connection_that_the_server_closed_costs_no_attempt(daemon, data
     assert sink.sessions == 2
 
 
-def test_a_daemon_that_stops_in_the_middle_of_a_mail_says_so(daemon, database, config, sink):
+def test_a_daemon_that_stops_in_the_middle_of_a_mail_says_so(start, database, config, sink):
     reached = threading.Event()
     sink.say["BODY"].append(lambda session: reached.set() or session.stall())
-    on_purchase(database)
-    d = daemon(config(sink, drain_timeout="500ms"))
+    d = start(config(sink, drain_timeout="500ms"))
     buy(d)
     assert reached.wait(20)
     d.stop()
@@ -277,10 +273,9 @@ def server_context(ca, name="server"):
 
 
 @pytest.mark.parametrize("implicit", [False, True], ids=["starttls", "smtps"])
-def test_a_server_that_wants_tls_and_a_login_gets_both(daemon, database, config, ca, implicit):
+def test_a_server_that_wants_tls_and_a_login_gets_both(start, database, config, ca, implicit):
     with SmtpSink(server_context(ca), implicit, {"care": "secret"}) as sink:
-        on_purchase(database)
-        d = daemon(config(sink, smtp={"tls": "required", "ca": ca.certificate, "user": "care", "secret": "plain:secret", "helo": "me.our.example"}))
+        d = start(config(sink, smtp={"tls": "required", "ca": ca.certificate, "user": "care", "secret": "plain:secret", "helo": "me.our.example"}))
         buy(d)
         m = sink.wait(1)
         assert m["tls"] and m["user"] == "care"
@@ -288,11 +283,10 @@ def test_a_server_that_wants_tls_and_a_login_gets_both(daemon, database, config,
         wait_receipts(database, "done")
 
 
-def test_a_wrong_password_costs_tries_but_no_mail(daemon, database, config, ca):
+def test_a_wrong_password_costs_tries_but_no_mail(start, database, config, ca):
     with SmtpSink(server_context(ca), users={"care": "secret"}) as sink:
-        on_purchase(database)
         c = config(sink, smtp={"tls": "required", "ca": ca.certificate, "user": "care", "secret": "plain:wrong"})
-        d = daemon(c)
+        d = start(c)
         buy(d)
         until(lambda: receipts(database) == ["retry"], "the refusal")
         assert "wrong" not in receipts(database, "error")[0]
@@ -301,24 +295,22 @@ def test_a_wrong_password_costs_tries_but_no_mail(daemon, database, config, ca):
         again(database, lambda: sink.mails, "the mail")
 
 
-def test_without_a_login_that_is_wanted_the_mail_waits(daemon, database, config):
+def test_without_a_login_that_is_wanted_the_mail_waits(start, database, config):
     with SmtpSink(users={"care": "secret"}) as sink:
-        on_purchase(database)
-        d = daemon(config(sink))
+        d = start(config(sink))
         buy(d)
         until(lambda: receipts(database) == ["retry"], "the refusal")
         assert receipts(database, "error") == ["MAIL FROM: 530 5.7.0 Authentication required"]
 
 
 @pytest.mark.parametrize("why", ["no STARTTLS", "another authority", "another name"])
-def test_nothing_is_sent_without_the_tls_that_is_required(daemon, database, config, ca, tmp_path, why):
+def test_nothing_is_sent_without_the_tls_that_is_required(start, database, config, ca, tmp_path, why):
     trusted = CA(tmp_path / "other").certificate if why == "another authority" else ca.certificate
     with SmtpSink(None if why == "no STARTTLS" else server_context(ca)) as sink:
-        on_purchase(database)
         smtp = {"tls": "required", "ca": trusted}
         if why == "another name":
             smtp["url"] = sink.url.replace("localhost", "[::ffff:127.0.0.1]")
-        d = daemon(config(sink, smtp=smtp))
+        d = start(config(sink, smtp=smtp))
         buy(d)
         until(lambda: receipts(database) == ["retry"], "the refusal")
         assert not [c for c in sink.commands if c.startswith("MAIL")]
@@ -349,9 +341,8 @@ def click(d, path, body=ONE_CLICK, headers=FORM, method="POST"):
     return harness.request(d.ports["public"], method, path, body, headers)
 
 
-def test_marketing_goes_to_who_agreed_until_they_leave_with_one_click(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(marketing(config, sink))
+def test_marketing_goes_to_who_agreed_until_they_leave_with_one_click(start, database, config, sink):
+    d = start(marketing(config, sink))
     buy(d, 1)
     wait_receipts(database, "no_consent")
     consent(d, "subscribe", 1)
@@ -386,9 +377,8 @@ def test_marketing_goes_to_who_agreed_until_they_leave_with_one_click(daemon, da
     assert m['touchlog_unsubscribe_requests_total{result="done"}'] == 2 and m['touchlog_unsubscribe_requests_total{result="already"}'] == 2
 
 
-def test_one_click_may_be_multipart_and_the_button_says_the_same(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(marketing(config, sink, consent_model="opt_out"))
+def test_one_click_may_be_multipart_and_the_button_says_the_same(start, database, config, sink):
+    d = start(marketing(config, sink, consent_model="opt_out"))
     for n, (body, headers, by) in enumerate([
             (b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n', {"Content-Type": "multipart/form-data; boundary=x"}, "one_click"),
             (ONE_CLICK + b"&by=page", FORM, "page")]):
@@ -398,9 +388,8 @@ def test_one_click_may_be_multipart_and_the_button_says_the_same(daemon, databas
         assert database.one(f"SELECT attributes->>'by' FROM touchlog.interaction WHERE kind = 'unsubscribe' AND attributes->>'token' = '{path[3:]}'") == by
 
 
-def test_what_is_no_such_link_or_no_such_request_changes_nothing(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(marketing(config, sink, consent_model="opt_out"))
+def test_what_is_no_such_link_or_no_such_request_changes_nothing(start, database, config, sink):
+    d = start(marketing(config, sink, consent_model="opt_out"))
     buy(d)
     path = link(sink.wait(1)["message"])
     assert [click(d, path, body).status for body in (b"", b"List-Unsubscribe=No", b"x=One-Click", b"%zz")] == [400] * 4
@@ -416,10 +405,9 @@ def test_what_is_no_such_link_or_no_such_request_changes_nothing(daemon, databas
 def test_an_unsubscribe_while_the_database_is_away_is_kept_and_counts(config, sink, tmp_path):
     with harness.migrated_cluster(tmp_path / "own") as cluster:
         database = cluster.fresh()
-        on_purchase(database)
         spool = {"path": str(tmp_path / "spool.db")}
         with harness.Daemon(database, marketing(config, sink, consent_model="opt_out", spool=spool, spool_after="200ms"), tmp_path) as d:
-            d.errors_expected = {"database_down"}
+            wait_rules(database)
             buy(d, 1)
             path = link(sink.wait(1)["message"])
             wait_receipts(database, "done")
@@ -436,9 +424,8 @@ def test_an_unsubscribe_while_the_database_is_away_is_kept_and_counts(config, si
 def test_without_a_spool_who_leaves_while_the_database_is_away_is_told_to_try_again(config, sink, tmp_path):
     with harness.migrated_cluster(tmp_path / "own") as cluster:
         database = cluster.fresh()
-        on_purchase(database)
         with harness.Daemon(database, marketing(config, sink, consent_model="opt_out", spool_after="200ms"), tmp_path) as d:
-            d.errors_expected = {"database_down"}
+            wait_rules(database)
             buy(d, 1)
             path = link(sink.wait(1)["message"])
             cluster.stop("immediate")
@@ -447,9 +434,8 @@ def test_without_a_spool_who_leaves_while_the_database_is_away_is_told_to_try_ag
             cluster.start()
 
 
-def test_a_hard_bounce_or_a_complaint_ends_all_mail(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink))
+def test_a_hard_bounce_or_a_complaint_ends_all_mail(start, database, config, sink):
+    d = start(config(sink))
     consent(d, "bounce", 1, source="box", type="hard_bounce")
     consent(d, "spam_report", 1, "bob@c.example", source="box")
     consent(d, "bounce", 2, "cid@c.example", source="box", type="soft_bounce")
@@ -460,9 +446,8 @@ def test_a_hard_bounce_or_a_complaint_ends_all_mail(daemon, database, config, si
     until(lambda: sorted(receipts(database)) == ["done", "suppressed", "suppressed"], "the receipts")
 
 
-def test_the_cap_holds_back_what_is_too_much(daemon, database, config, sink):
-    on_purchase(database)
-    d = daemon(config(sink, mail_cap="2/1d"))
+def test_the_cap_holds_back_what_is_too_much(start, database, config, sink):
+    d = start(config(sink, mail_cap="2/1d"))
     for n in range(4):
         buy(d, n)
     until(lambda: sorted(receipts(database)) == ["capped", "capped", "done", "done"], "the receipts")
@@ -470,19 +455,17 @@ def test_the_cap_holds_back_what_is_too_much(daemon, database, config, sink):
     assert sorted(r["state"] for r in database.rows("SELECT state FROM touchlog.firing")) == ["capped", "capped", "fired", "fired"]
 
 
-def test_two_daemons_together_keep_to_the_cap(daemon, database, config, sink):
-    on_purchase(database)
+def test_two_daemons_together_keep_to_the_cap(start, database, config, sink):
     c = config(sink, mail_cap="3/1d")
-    a, b = daemon(c), daemon(c)
+    a, b = start(c), start(c)
     for n in range(12):
         buy((a, b)[n % 2], n)
     until(lambda: len(receipts(database)) == 12, "the receipts")
     assert sorted(receipts(database)) == ["capped"] * 9 + ["done"] * 3 and len(sink.mails) == 3
 
 
-def test_two_machines_do_not_answer_each_other(daemon, database, config, sink):
-    load(database, rule("answer", ["mail"], "channel = 'email'"))
-    d = daemon(config(sink))
+def test_two_machines_do_not_answer_each_other(start, database, config, sink):
+    d = start(config(sink, rules={"answer": {"when": "channel = 'email'", "do": ["mail"]}}))
     for n, (kind, more) in enumerate([("auto_reply", {}), ("bounce", {}), ("sent", {"direction": "out"}), ("message", {"direction": "out"}),
                                       ("message", {"from": "Care <care@our.example>"}), ("message", {})]):
         buy(d, n, "box", kind, **more)
@@ -530,10 +513,9 @@ def test_mail_needs_a_mail_server(database, config, sink, tmp_path):
     assert rc == 3 and "there is no `smtp`" in text
 
 
-def test_a_reload_reads_templates_and_server_again(daemon, database, config, sink):
-    on_purchase(database)
+def test_a_reload_reads_templates_and_server_again(start, database, config, sink):
     c = config(sink)
-    d = daemon(c)
+    d = start(c)
     buy(d, 1)
     sink.wait(1)
     (config.folder / "hello.txt").write_text("Subject: New\n\nNew {{text}}\n")

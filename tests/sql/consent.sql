@@ -187,7 +187,7 @@ SELECT t.is('without a cap any number fits', t.verdict('ann@c.example', '{"purpo
 SELECT t.is('what is not to be sent is not counted', t.verdict('cid@c.example', '{"cap": {"n": 1, "per": "1 day"}}') || t.verdict('cid@c.example', '{"purpose": "service", "cap": {"n": 1, "per": "1 day"}}'), 'no_consentok');
 SELECT t.is('a delivery that is tried again is counted once', string_agg((touchlog.may_send('{"type": "email", "purpose": "service", "cap": {"n": 1, "per": "1 day"}}', t.own('dan@c.example'), '{"rule": "r", "interaction": {"id": "1"}}')).verdict, ''), 'okokok')
 FROM generate_series(1, 3);
-SELECT t.is('another action of the same event is another delivery', (touchlog.may_send('{"type": "email", "name": "b", "purpose": "service", "cap": {"n": 1, "per": "1 day"}}', t.own('dan@c.example'), '{"rule": "r", "interaction": {"id": "1"}}')).verdict, 'capped');
+SELECT t.is('another action of the same event is another delivery', (touchlog.may_send('{"type": "email", "template": "b", "purpose": "service", "cap": {"n": 1, "per": "1 day"}}', t.own('dan@c.example'), '{"rule": "r", "interaction": {"id": "1"}}')).verdict, 'capped');
 SELECT t.is('our own people are not spared', string_agg(t.verdict('ann@c.example', '{"purpose": "service", "to": "care@our.example", "own": ["@our.example"], "cap": {"n": 1, "per": "1 day"}}'), ''), 'okok')
 FROM generate_series(1, 2);
 
