@@ -103,14 +103,15 @@ def check_wait(found, rows, starts, stops, wait_us):
 def left(database):
     """What is not decided or done yet, so that a failure tells it."""
     return database.rows("SELECT 'timer' AS what, rule AS name, now() - due AS since, NULL AS who, 0 AS attempts, subject AS error FROM touchlog.timer"
-                         " UNION ALL SELECT state, action, now() - next_at, claimed_by, attempts, error FROM touchlog.outbox LIMIT 20")
+                         " UNION ALL SELECT state, action, now() - next_at, claimed_by, attempts, error FROM touchlog.outbox LIMIT 5")
 
 
 def wait_done(database, deadline_s=60):
     """Until no timer and no row of the outbox is left."""
     end = time.monotonic() + deadline_s
     while (rows := left(database)):
-        assert time.monotonic() < end, f"not decided or done within {deadline_s} s: {rows}"
+        assert time.monotonic() < end, (f"not decided or done within {deadline_s} s: {rows}",
+                                        database.rows("SELECT *, clock_timestamp() AS now FROM touchlog.daemon"))
         time.sleep(0.02)
 
 
