@@ -107,7 +107,7 @@ break_round(struct dispatcher *d)
 	}
 	PQclear(d->claimed);
 	d->claimed = NULL;
-	d->in_round = d->is_seen = d->has_adopted = d->has_decided = false;
+	d->in_round = d->is_seen = d->has_adopted = d->has_recovered = d->has_decided = false;
 }
 
 static void
@@ -326,6 +326,7 @@ dispatcher_new(struct loop *l, const struct dispatcher_conf *conf, struct action
 	d->conf = *conf;
 	d->loop = l;
 	d->started_us = clock_mono_us();
+	d->timer_us = INT64_MAX;
 	TAILQ_INIT(&d->jobs);
 	TAILQ_INIT(&d->settlements);
 	if (!init(d, err)) {
