@@ -391,6 +391,7 @@ CREATE FUNCTION touchlog.rule_set_activate(v int) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	now timestamptz;
+	was int;
 	x record;
 BEGIN
 	PERFORM pg_advisory_xact_lock(hashtextextended('touchlog.rules', 0));
@@ -401,9 +402,9 @@ BEGIN
 	    WHERE o.active AND n.version = v) THEN
 		RETURN;
 	END IF;
+	was := (SELECT s.version FROM touchlog.rule_set s WHERE s.active);
 	UPDATE touchlog.rule n SET since = coalesce((SELECT o.since FROM touchlog.rule o
-		JOIN touchlog.rule_set s ON s.version = o.rule_set
-		WHERE s.active AND touchlog.rule_goes_on(o, n)), now)
+		WHERE o.rule_set = was AND o.name = n.name AND touchlog.rule_goes_on(o, n)), now)
 	WHERE n.rule_set = v;
 	SELECT array_agg(o.name) FILTER (WHERE n.id IS NULL OR NOT touchlog.rule_goes_on(o, n)
 		OR NOT n.waits) AS ended,
@@ -412,16 +413,16 @@ BEGIN
 		OR n.calendar IS NOT NULL) AS woken,
 	    array_agg(o.name) FILTER (WHERE o.mode = 'shadow' AND n.mode = 'live') AS fresh
 	INTO x
-	FROM touchlog.rule o JOIN touchlog.rule_set s ON s.version = o.rule_set
-	LEFT JOIN touchlog.rule n ON n.rule_set = v AND n.name = o.name
-	WHERE s.active;
+	FROM touchlog.rule o LEFT JOIN touchlog.rule n ON n.rule_set = v AND n.name = o.name
+	WHERE o.rule_set = was;
 	UPDATE touchlog.rule_set s SET active = false WHERE s.active;
 	UPDATE touchlog.rule_set s SET active = true WHERE s.version = v;
 	IF x.ended IS NOT NULL THEN
 		PERFORM touchlog.timers_end(x.ended, v, now);
 	END IF;
 	IF x.woken IS NOT NULL THEN		-- another wait: the decider looks when it is over
-		UPDATE touchlog.timer t SET due = least(t.due, now) WHERE t.rule = ANY(x.woken);
+		UPDATE touchlog.timer t SET due = least(t.due, touchlog.at(t.origin_id))
+		WHERE t.rule = ANY(x.woken);
 	END IF;
 	IF x.fresh IS NOT NULL THEN
 		DELETE FROM touchlog.rule_state t WHERE t.rule = ANY(x.fresh);

@@ -213,21 +213,16 @@ BEGIN
 	RETURN touchlog.calendar_add(r.calendar_id, at, -r.within);
 END $$;
 
-CREATE FUNCTION touchlog.rule_fired_state(r touchlog.rule) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-BEGIN
-	RETURN CASE r.mode WHEN 'shadow' THEN 'shadowed' ELSE 'fired' END;
-END $$;
-
 -- A rule with a wait, over one subject's log in (occurred_at, id) order, as far as `now`
 -- allows.  One pass, so that it does not matter when or how often it is asked: an event after
 -- a start's deadline first settles that start.  settled_id is given after a cancelled
 -- decision: the cancelling row is not settled by it.
 CREATE FUNCTION touchlog.fold_wait(r touchlog.rule, rows touchlog.log_row[],
     settled_at timestamptz, settled_id uuid, last_fired timestamptz, since timestamptz,
-    now timestamptz) RETURNS SETOF touchlog.decision
+    now timestamptz) RETURNS touchlog.decision[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
+	done touchlog.decision[] := '{}';
 	e touchlog.log_row;
 	start touchlog.log_row;
 	waiting boolean := false;
@@ -235,27 +230,30 @@ DECLARE
 	n int := 0;
 	enough boolean;
 	need int := r.count;
+	ever boolean := r.ever;
+	cooldown interval := r.cooldown;
+	max_age interval := r.max_age;
 	lasts boolean := r.wait_from = 'last';
-	fired text := touchlog.rule_fired_state(r);
+	fired text := CASE r.mode WHEN 'shadow' THEN 'shadowed' ELSE 'fired' END;
 	state text;
 BEGIN
 	FOREACH e IN ARRAY rows LOOP
 		IF waiting AND start.due < e.occurred_at THEN
 			EXIT WHEN start.due > now;
 			state := fired;
-			IF touchlog.rule_rests(r, last_fired, start.due) THEN
+			IF ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown THEN
 				state := 'cooldown';
 			ELSE
 				last_fired := start.due;
 			END IF;
-			RETURN NEXT ROW(state, start.id, start.occurred_at, start.customer_id, NULL::uuid,
+			done := done || ROW(state, start.id, start.occurred_at, start.customer_id, NULL,
 			    start.due)::touchlog.decision;
 			settled_at := start.due;
 			settled_id := NULL;
 			waiting := false;
 		END IF;
 		IF waiting AND e.u THEN
-			RETURN NEXT ROW('cancelled', start.id, start.occurred_at, start.customer_id, e.id,
+			done := done || ROW('cancelled', start.id, start.occurred_at, start.customer_id, e.id,
 			    e.occurred_at)::touchlog.decision;
 			settled_at := e.occurred_at;
 			settled_id := e.id;
@@ -269,7 +267,7 @@ BEGIN
 			enough := n >= need AND touchlog.rule_within(r, times[n - need + 1], e.occurred_at);
 		END IF;
 		IF enough AND e.due IS NOT NULL AND (lasts OR NOT waiting) AND e.received_at >= since
-		    AND e.received_at - e.occurred_at <= r.max_age
+		    AND e.received_at - e.occurred_at <= max_age
 		    AND (settled_at IS NULL OR e.occurred_at > settled_at
 			OR (e.occurred_at = settled_at AND e.id >= settled_id)) THEN
 			start := e;
@@ -278,10 +276,12 @@ BEGIN
 	END LOOP;
 	IF waiting THEN
 		state := CASE WHEN start.due > now THEN 'pending'
-		    WHEN touchlog.rule_rests(r, last_fired, start.due) THEN 'cooldown' ELSE fired END;
-		RETURN NEXT ROW(state, start.id, start.occurred_at, start.customer_id, NULL::uuid,
+		    WHEN ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown
+			THEN 'cooldown' ELSE fired END;
+		done := done || ROW(state, start.id, start.occurred_at, start.customer_id, NULL,
 		    start.due)::touchlog.decision;
 	END IF;
+	RETURN done;
 END $$;
 
 -- A rule without a wait but with count or cooldown: what the rows from from_at on decide that
@@ -289,13 +289,16 @@ END $$;
 -- before it: that later one is then the origin, as if both had come in order.
 CREATE FUNCTION touchlog.fold_count(r touchlog.rule, rows touchlog.log_row[],
     from_at timestamptz, from_id uuid, decided uuid[], last_fired timestamptz)
-RETURNS SETOF touchlog.decision LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+RETURNS touchlog.decision[] LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
+	done touchlog.decision[] := '{}';
 	e touchlog.log_row;
 	times timestamptz[] := '{}';
 	n int := 0;
 	ripe touchlog.log_row[] := '{}';
-	fired text := touchlog.rule_fired_state(r);
+	ever boolean := r.ever;
+	cooldown interval := r.cooldown;
+	fired text := CASE r.mode WHEN 'shadow' THEN 'shadowed' ELSE 'fired' END;
 	state text;
 BEGIN
 	FOREACH e IN ARRAY rows LOOP
@@ -316,28 +319,32 @@ BEGIN
 	END IF;
 	FOREACH e IN ARRAY ripe LOOP
 		state := fired;
-		IF touchlog.rule_rests(r, last_fired, e.received_at) THEN
+		IF ever AND last_fired IS NOT NULL OR e.received_at < last_fired + cooldown THEN
 			state := 'cooldown';
 		ELSE
 			last_fired := e.received_at;
 		END IF;
-		RETURN NEXT ROW(state, e.id, e.occurred_at, e.customer_id, NULL::uuid,
-		    NULL::timestamptz)::touchlog.decision;
+		done := done || ROW(state, e.id, e.occurred_at, e.customer_id, NULL, NULL)::touchlog.decision;
 	END LOOP;
+	RETURN done;
 END $$;
 
 -- One subject's past decided again.  rows in the order in which they were received; the clock
 -- stops at each arrival and each due time.
 CREATE FUNCTION touchlog.replay(r touchlog.rule, rows touchlog.log_row[], until timestamptz)
-RETURNS SETOF touchlog.decision LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+RETURNS touchlog.decision[] LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 AS $$
 DECLARE
 	e touchlog.log_row;
 	d touchlog.decision;
+	waits boolean := r.waits;
+	need int := r.count;
+	since timestamptz := r.since;
+	max_age interval := r.max_age;
 	known touchlog.log_row[] := '{}';	-- so far, in (occurred_at, id) order
 	done touchlog.decision[] := '{}';
 	n_done int := 0;
 	last_occurred timestamptz := '-infinity';
-	fired text := touchlog.rule_fired_state(r);
+	fired text := CASE r.mode WHEN 'shadow' THEN 'shadowed' ELSE 'fired' END;
 	due timestamptz;
 	next timestamptz;
 	settled_at timestamptz;
@@ -349,8 +356,8 @@ BEGIN
 		e := rows[n];
 		WHILE due < coalesce(e.received_at, until) LOOP
 			next := NULL;
-			FOR d IN SELECT * FROM touchlog.fold_wait(r, known, settled_at, settled_id, last_fired,
-			    r.since, due) LOOP
+			FOREACH d IN ARRAY touchlog.fold_wait(r, known, settled_at, settled_id, last_fired,
+			    since, due) LOOP
 				IF d.state = 'pending' THEN
 					next := d.settled_at;
 					EXIT;
@@ -364,7 +371,8 @@ BEGIN
 				END IF;
 			END LOOP;
 			due := next;
-			IF r.count IS NULL AND cardinality(known) > 8 THEN	-- what is settled starts nothing
+			-- What is settled starts nothing more.
+			IF need IS NULL AND settled_at IS NOT NULL AND cardinality(known) > 8 THEN
 				known := ARRAY(SELECT x FROM unnest(known) x WHERE x.occurred_at >= settled_at
 				    ORDER BY x.occurred_at, x.id);
 			END IF;
@@ -388,15 +396,15 @@ BEGIN
 				END IF;
 			END LOOP;
 		END IF;
-		CONTINUE WHEN NOT e.w OR e.received_at < r.since;
-		IF e.received_at - e.occurred_at > r.max_age THEN
+		CONTINUE WHEN NOT e.w OR e.received_at < since;
+		IF e.received_at - e.occurred_at > max_age THEN
 			n_done := n_done + 1;
 			done[n_done] := ROW('too_old', e.id, e.occurred_at, e.customer_id, NULL, NULL);
 			decided := decided || e.id;
-		ELSIF r.waits THEN
+		ELSIF waits THEN
 			due := least(due, e.due);
 		ELSE
-			FOR d IN SELECT * FROM touchlog.fold_count(r, CASE WHEN r.count IS NULL THEN ARRAY[e]
+			FOREACH d IN ARRAY touchlog.fold_count(r, CASE WHEN need IS NULL THEN ARRAY[e]
 			    ELSE known END, e.occurred_at, e.id, decided, last_fired) LOOP
 				n_done := n_done + 1;
 				done[n_done] := d;
@@ -407,7 +415,7 @@ BEGIN
 			END LOOP;
 		END IF;
 	END LOOP;
-	RETURN QUERY SELECT * FROM unnest(done);
+	RETURN done;
 END $$;
 
 -- What the rule would have decided on matches received since `since`, at the times at which it
@@ -451,7 +459,7 @@ BEGIN
 		FROM l m JOIN l ON l.root = m.root AND l.id <> m.id AND l.occurred_at >= m.occurred_at
 		    AND l.occurred_at <= m.due
 		WHERE m.w AND l.u) a GROUP BY 1) s
-	CROSS JOIN LATERAL touchlog.replay($3, s.rows, $2) d$q$
+	CROSS JOIN LATERAL unnest(touchlog.replay($3, s.rows, $2)) d$q$
 	    ELSE $q$
 	SELECT s.root::text || coalesce(' ' || s.thread, ''), d.state, d.origin_id, d.cause_id,
 	    d.settled_at
@@ -460,13 +468,13 @@ BEGIN
 		    ORDER BY received_at, id) AS rows
 	    FROM l WHERE root IS NOT NULL AND ($3.per <> 'thread' OR thread IS NOT NULL)
 	    GROUP BY 1, 2 HAVING bool_or(w)) s
-	CROSS JOIN LATERAL touchlog.replay($3, s.rows, $2) d$q$ END;
+	CROSS JOIN LATERAL unnest(touchlog.replay($3, s.rows, $2)) d$q$ END;
 	RETURN QUERY EXECUTE log || decided || $q$
 	UNION ALL
 	SELECT NULL, 'no_subject', id, NULL, NULL FROM l
 	WHERE w AND received_at >= $3.since AND $3.per <> 'interaction'
 	    AND (root IS NULL OR $3.per = 'thread' AND thread IS NULL)$q$
-	USING since, until, r, touchlog.rule_fired_state(r);
+	USING since, until, r, CASE r.mode WHEN 'shadow' THEN 'shadowed' ELSE 'fired' END;
 END $body$;
 
 -- Why rule_test() may say other than what was, or what will be; empty: it is exact.

@@ -48,16 +48,21 @@ BEGIN
 	INTO keys
 	FROM unnest(subjects, armed) WITH ORDINALITY k(subject, armed, n)
 	LEFT JOIN touchlog.customer s ON s.id = split_part(k.subject, ' ', 1)::bigint
-	CROSS JOIN LATERAL touchlog.subject_aliases(s.root_id, k.subject) a(names)
+	-- What was decided before, also under the names of those who are one with it.
 	LEFT JOIN LATERAL (
 	    SELECT g.settled_at, CASE WHEN g.state = 'cancelled' THEN g.cause_id END AS cause_id
-	    FROM unnest(a.names) AS alias(name) CROSS JOIN LATERAL (
+	    FROM touchlog.customer m CROSS JOIN LATERAL (
 		SELECT x.settled_at, x.state, x.cause_id, x.id FROM touchlog.firing x
-		WHERE x.rule = r.name AND x.subject = alias.name AND x.settled_at IS NOT NULL
+		WHERE x.rule = r.name AND x.settled_at IS NOT NULL
+		    AND x.subject = m.id || coalesce(substring(k.subject FROM ' .*$'), '')
 		ORDER BY x.settled_at DESC LIMIT 1) g
+	    WHERE m.root_id = s.root_id
 	    ORDER BY g.settled_at DESC, g.id DESC LIMIT 1) l ON true
-	LEFT JOIN LATERAL (SELECT max(x.last_fired_at) AS last_fired_at FROM touchlog.rule_state x
-	    WHERE x.rule = r.name AND x.subject = ANY(a.names)) f ON true;
+	LEFT JOIN LATERAL (
+	    SELECT max(x.last_fired_at) AS last_fired_at
+	    FROM touchlog.customer m JOIN touchlog.rule_state x ON x.rule = r.name
+		AND x.subject = m.id || coalesce(substring(k.subject FROM ' .*$'), '')
+	    WHERE m.root_id = s.root_id AND (r.ever OR r.cooldown IS NOT NULL)) f ON true;
 	RETURN keys;
 END $$;
 
@@ -87,18 +92,40 @@ BEGIN
 	SELECT array_agg(ROW(s.n, (s.k).subject, d)::touchlog.wait_found ORDER BY s.n)
 	INTO found
 	FROM (SELECT seen.n, keys[seen.n] AS k, seen.rows FROM seen OFFSET 0) s
-	CROSS JOIN LATERAL touchlog.fold_wait(r, s.rows, (s.k).settled_at, (s.k).settled_id,
-	    (s.k).last_fired_at, (s.k).since, now) d;
+	CROSS JOIN LATERAL unnest(touchlog.fold_wait(r, s.rows, (s.k).settled_at, (s.k).settled_id,
+	    (s.k).last_fired_at, (s.k).since, now)) d;
 	RETURN found;
 END $$;
 
--- Decides subjects of one rule whose timers the caller has locked.
-CREATE FUNCTION touchlog.decide_batch(r touchlog.rule, subjects text[], origins uuid[],
-    armed timestamptz[], now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+-- The same for one subject, row by row where the rule fails on some.
+CREATE FUNCTION touchlog.wait_found_each(r touchlog.rule, key touchlog.wait_key, now timestamptz)
+RETURNS touchlog.wait_found[] LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_variable
 DECLARE
-	found touchlog.wait_found[] := touchlog.wait_found(r,
-	    touchlog.wait_keys(r, subjects, origins, armed), now);
+	member bigint[] := ARRAY(SELECT m.id FROM touchlog.customer m WHERE m.root_id = key.root);
+	rows touchlog.log_row[];
+BEGIN
+	IF key.root IS NULL THEN
+		member := ARRAY[key.customer_id];
+	END IF;
+	rows := touchlog.rule_log_each(r, member, key.thread, key.low);
+	IF r.per = 'interaction' THEN
+		rows := ARRAY(SELECT ROW(l.id, l.received_at, l.occurred_at, l.customer_id,
+		    l.w AND l.id::text = key.subject, l.u AND key.root IS NOT NULL, l.due)
+		    ::touchlog.log_row FROM unnest(rows) l
+		    WHERE key.root IS NOT NULL OR l.id::text = key.subject
+		    ORDER BY l.occurred_at, l.id);
+	END IF;
+	RETURN ARRAY(SELECT ROW(1, key.subject, d)::touchlog.wait_found
+	    FROM unnest(touchlog.fold_wait(r, rows, key.settled_at, key.settled_id, key.last_fired_at,
+		key.since, now)) d);
+END $$;
+
+-- Writes down what was found of subjects whose timers the caller has locked.
+CREATE FUNCTION touchlog.decide_apply(r touchlog.rule, subjects text[],
+    finds touchlog.wait_found[], at timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
 	pending text[];
 	fired bigint[];
 BEGIN
@@ -106,55 +133,69 @@ BEGIN
 		INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state,
 		    cause_id, rule_set, decided_at, settled_at)
 		SELECT r.name, x.subject, (x.d).origin_id, (x.d).origin_at, (x.d).customer_id,
-		    (x.d).state, (x.d).cause_id, r.rule_set, now, (x.d).settled_at
-		FROM unnest(found) x WHERE (x.d).state <> 'pending'
+		    (x.d).state, (x.d).cause_id, r.rule_set, at, (x.d).settled_at
+		FROM unnest(finds) x WHERE (x.d).state <> 'pending'
 		ON CONFLICT ON CONSTRAINT firing_rule_origin_id_key DO NOTHING RETURNING id, state)
 	SELECT array_agg(f.id) FILTER (WHERE f.state = 'fired') INTO fired FROM f;
 	IF r.ever OR r.cooldown IS NOT NULL THEN
 		INSERT INTO touchlog.rule_state AS s (rule, subject, last_fired_at)
-		SELECT r.name, x.subject, max((x.d).settled_at) FROM unnest(found) x
+		SELECT r.name, x.subject, max((x.d).settled_at) FROM unnest(finds) x
 		WHERE (x.d).state IN ('fired', 'shadowed') GROUP BY 2 ORDER BY 2
 		ON CONFLICT ON CONSTRAINT rule_state_pkey DO UPDATE
 		SET last_fired_at = greatest(s.last_fired_at, EXCLUDED.last_fired_at);
 	END IF;
-	pending := ARRAY(SELECT x.subject FROM unnest(found) x WHERE (x.d).state = 'pending');
+	pending := ARRAY(SELECT x.subject FROM unnest(finds) x WHERE (x.d).state = 'pending');
 	IF pending <> '{}' THEN
 		UPDATE touchlog.timer t SET due = (x.d).settled_at, origin_id = (x.d).origin_id
-		FROM unnest(found) x
+		FROM unnest(finds) x
 		WHERE (x.d).state = 'pending' AND t.rule = r.name AND t.subject = x.subject;
 	END IF;
 	DELETE FROM touchlog.timer t WHERE t.rule = r.name
 	    AND t.subject = ANY (ARRAY(SELECT unnest(subjects) EXCEPT SELECT unnest(pending)));
 	IF fired IS NOT NULL THEN
-		PERFORM touchlog.firings_enqueue(fired, now);
+		PERFORM touchlog.firings_enqueue(fired, at);
 	END IF;
 END $$;
 
--- All at once; where that fails by the rule's own fault, one by one, and the bad one ends as
--- `failed`.
+-- All at once; where that fails by the rule's own fault, one by one, and then row by row.  A
+-- subject of which that finds nothing ends as `failed`.  upto: deadlines after it are not
+-- decided; wrong: the error of the try before, of one subject.
 CREATE FUNCTION touchlog.decide_safely(r touchlog.rule, subjects text[], origins uuid[],
-    armed timestamptz[], now timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+    armed timestamptz[], upto timestamptz, at timestamptz, wrong text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
+	finds touchlog.wait_found[];
+	keys touchlog.wait_key[];
 	state text;
 	message text;
 BEGIN
-	PERFORM touchlog.decide_batch(r, subjects, origins, armed, now);
+	keys := touchlog.wait_keys(r, subjects, origins, armed);
+	IF wrong IS NULL THEN
+		finds := touchlog.wait_found(r, keys, upto);
+	ELSE
+		finds := touchlog.wait_found_each(r, keys[1], upto);
+		IF finds = '{}' THEN
+			RAISE EXCEPTION '%', wrong;
+		END IF;
+	END IF;
+	PERFORM touchlog.decide_apply(r, subjects, finds, at);
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
 	IF NOT touchlog.rule_is_to_blame(state) THEN
 		RAISE;
 	END IF;
-	IF cardinality(subjects) > 1 THEN
+	IF wrong IS NULL THEN
 		FOR i IN 1 .. cardinality(subjects) LOOP
-			PERFORM touchlog.decide_safely(r, subjects[i:i], origins[i:i], armed[i:i], now);
+			PERFORM touchlog.decide_safely(r, subjects[i:i], origins[i:i], armed[i:i], upto, at,
+			    CASE cardinality(subjects) WHEN 1 THEN message END);
 		END LOOP;
 		RETURN;
 	END IF;
 	INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state, error,
 	    rule_set, decided_at, settled_at)
 	SELECT r.name, subjects[1], origins[1], i.occurred_at, i.customer_id, 'failed', message,
-	    r.rule_set, now, i.occurred_at
+	    r.rule_set, at, i.occurred_at
 	FROM touchlog.interaction i
 	WHERE i.id = origins[1] AND i.received_at = touchlog.at(origins[1])
 	ON CONFLICT ON CONSTRAINT firing_rule_origin_id_key DO NOTHING;
@@ -162,7 +203,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- A timer that a batch armed for someone who was merged meanwhile goes on under the root's name,
--- due at once.  Returns the others.
+-- due at once.  Returns those.
 CREATE FUNCTION touchlog.timers_rekey(r touchlog.rule, subjects text[]) RETURNS text[]
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -172,7 +213,7 @@ DECLARE
 	    WHERE c.root_id <> c.id);
 BEGIN
 	IF moved = '{}' THEN
-		RETURN subjects;
+		RETURN moved;
 	END IF;
 	WITH gone AS (
 		DELETE FROM touchlog.timer t WHERE t.rule = r.name AND t.subject = ANY(moved)
@@ -184,7 +225,7 @@ BEGIN
 	GROUP BY 2 ORDER BY 2
 	ON CONFLICT ON CONSTRAINT timer_pkey DO UPDATE SET due = least(t.due, EXCLUDED.due),
 	    origin_id = least(t.origin_id, EXCLUDED.origin_id), armed = t.armed OR EXCLUDED.armed;
-	RETURN ARRAY(SELECT unnest(subjects) EXCEPT SELECT unnest(moved));
+	RETURN moved;
 END $$;
 
 -- Claims and decides up to n due timers; returns how many it claimed.  A timer with `unless`
@@ -197,27 +238,29 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	claimed touchlog.timer[];
 	patient text[];
+	patience timestamptz;		-- deadlines up to here are decided whatever comes
 	r touchlog.rule;
 	g record;
-	kept text[];
+	moved text[];
 BEGIN
 	IF EXISTS (SELECT FROM touchlog.rule_trouble t WHERE t.batches >= 3 AND NOT t.alone) THEN
 		PERFORM touchlog.rules_compile();
 	END IF;
 	PERFORM touchlog.rules_hold();
-	horizon := coalesce(horizon, touchlog.horizon(now));
-	IF horizon <= now THEN
+	patience := least(now, greatest(now - grace,
+	    coalesce(horizon, touchlog.horizon(now)) - interval '1 us'));
+	IF patience < now THEN
 		patient := ARRAY(SELECT x.name FROM touchlog.rule x
 		    JOIN touchlog.rule_set s ON s.version = x.rule_set
 		    WHERE s.active AND x.unless_sql IS NOT NULL);
 	END IF;
 	claimed := ARRAY(SELECT t FROM touchlog.timer t
-	    WHERE t.due <= now AND (patient IS NULL OR t.due < horizon OR t.due <= now - grace
-		OR t.rule <> ALL (patient))
+	    WHERE t.due <= now AND (patient IS NULL OR t.due <= patience OR t.rule <> ALL (patient))
 	    ORDER BY t.due LIMIT n FOR UPDATE OF t SKIP LOCKED);
 	FOR g IN
-		SELECT k.rule, array_agg(k.subject) AS subjects FROM unnest(claimed) k
-		GROUP BY 1 ORDER BY 1
+		SELECT k.rule, array_agg(k.subject) AS subjects, array_agg(k.origin_id) AS origins,
+		    array_agg(CASE WHEN k.armed THEN touchlog.at(k.origin_id) END) AS armed
+		FROM unnest(claimed) k GROUP BY 1 ORDER BY 1
 	LOOP
 		SELECT x.* INTO r FROM touchlog.rule x JOIN touchlog.rule_set s ON s.version = x.rule_set
 		WHERE s.active AND x.name = g.rule AND x.waits AND x.mode <> 'off';
@@ -226,15 +269,17 @@ BEGIN
 			    (SELECT s.version FROM touchlog.rule_set s WHERE s.active), now);
 			CONTINUE;
 		END IF;
-		kept := g.subjects;
-		IF r.per <> 'interaction' THEN
-			kept := touchlog.timers_rekey(r, kept);
+		moved := CASE WHEN r.per <> 'interaction' THEN touchlog.timers_rekey(r, g.subjects)
+		    ELSE '{}' END;
+		IF moved <> '{}' THEN
+			SELECT r.name AS rule, array_agg(k.subject) AS subjects,
+			    array_agg(k.origin) AS origins, array_agg(k.armed) AS armed
+			INTO g FROM unnest(g.subjects, g.origins, g.armed) k(subject, origin, armed)
+			WHERE k.subject <> ALL (moved);
+			CONTINUE WHEN g.subjects IS NULL;
 		END IF;
-		CONTINUE WHEN kept = '{}';
-		SELECT array_agg(k.subject) AS subjects, array_agg(k.origin_id) AS origins,
-		    array_agg(CASE WHEN k.armed THEN touchlog.at(k.origin_id) END) AS armed
-		INTO g FROM unnest(claimed) k WHERE k.rule = r.name AND k.subject = ANY(kept);
-		PERFORM touchlog.decide_safely(r, g.subjects, g.origins, g.armed, now);
+		PERFORM touchlog.decide_safely(r, g.subjects, g.origins, g.armed,
+		    CASE WHEN r.unless_sql IS NULL THEN now ELSE patience END, now);
 	END LOOP;
 	RETURN cardinality(claimed);
 END $$;

@@ -3,8 +3,8 @@
 --
 -- What happens after a rule fired: rows of the outbox are claimed, done and settled.
 --
---   outbox_claim()   due rows, by index.  What PostgreSQL can do by itself (perform()) is done there
---                    and then, with its receipt: exactly once.  The rest is leased to a daemon.
+--   outbox_claim()   due rows, by index.  What PostgreSQL can do by itself (perform()) is done
+--                    there and then, with its receipt: exactly once.  The rest is leased.
 --   outbox_settle()  its receipt: the row goes, or waits for its next try, or is dead.
 --   log_own()        our own interactions: sent, resolved, task_overdue.
 --
@@ -39,8 +39,8 @@ CREATE TABLE touchlog.outbox_pause (
 CREATE UNIQUE INDEX outbox_pause_one_row ON touchlog.outbox_pause ((true));
 INSERT INTO touchlog.outbox_pause (paused) VALUES (false);
 
--- Actions whose receiver wants nothing more (410), until a daemon loads its configuration or a person
--- says `outbox retry`.
+-- Actions whose receiver wants nothing more (410), until a daemon loads its configuration or a
+-- person says `outbox retry`.
 CREATE TABLE touchlog.action_gone (
 	action	text		PRIMARY KEY,
 	error	text		NOT NULL,
@@ -48,9 +48,9 @@ CREATE TABLE touchlog.action_gone (
 );
 
 ------------------------------------------------------------------ rows that were made
--- Tells the daemon whose batch made them, at once and for nothing (NOTIFY takes a lock at COMMIT that
--- there is one of in the whole cluster).  A message of this level reaches the client whatever it set;
--- only writers listen for it.
+-- Tells the daemon whose batch made them, at once and for nothing (NOTIFY takes a lock at COMMIT
+-- that there is one of in the whole cluster).  A message of this level reaches the client
+-- whatever it set; only writers listen for it.
 CREATE FUNCTION touchlog.outbox_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF current_setting('application_name') = 'touchlogd writer' THEN
@@ -70,8 +70,8 @@ BEGIN
 	RETURN encode(set_byte(b, 6, get_byte(b, 6) & 15 | 112), 'hex')::uuid;
 END $$;
 
--- Logs an interaction of source `touchlog` and decides its rules.  Under an external_id only the first
--- is logged; null: it was there.
+-- Logs an interaction of source `touchlog` and decides its rules.  Under an external_id only the
+-- first is logged; null: it was there.
 CREATE FUNCTION touchlog.log_own(kind text, direction touchlog.direction, channel touchlog.channel,
     customer_id bigint, thread text, external_id text, subject text, body text, campaign text,
     attributes jsonb, agent text DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
@@ -82,16 +82,17 @@ DECLARE
 BEGIN
 	INSERT INTO touchlog.seen (key, id, until)
 	VALUES (CASE WHEN external_id IS NULL THEN own ELSE encode(substring(sha256(
-	    '\x746f7563686c6f671f'::bytea || convert_to(external_id, 'UTF8')) FOR 16), 'hex')::uuid END,
-	    own, current_date + 400)
+		'\x746f7563686c6f671f'::bytea || convert_to(external_id, 'UTF8')) FOR 16),
+		'hex')::uuid END, own, current_date + 400)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	INSERT INTO touchlog.interaction (id, received_at, occurred_at, customer_id, source, channel,
-	    direction, kind, external_id, thread, agent, subject, body, campaign, attributes, txid)
-	SELECT own, at, at, coalesce(customer_id, 0), 'touchlog', channel, direction, kind, external_id,
-	    thread, agent, subject, body, campaign, coalesce(attributes, '{}'),
+	INSERT INTO touchlog.interaction (id, received_at, occurred_at, customer_id, source,
+	    channel, direction, kind, external_id, thread, agent, subject, body, campaign,
+	    attributes, txid)
+	SELECT own, at, at, coalesce(customer_id, 0), 'touchlog', channel, direction, kind,
+	    external_id, thread, agent, subject, body, campaign, coalesce(attributes, '{}'),
 	    pg_current_xact_id()::text::bigint + c.txid_offset FROM touchlog.cluster c;
 	PERFORM touchlog.match(ARRAY[own], at, at);
 	RETURN own;
@@ -100,7 +101,8 @@ END $$;
 -- The same of JSON, as an action's outcome has it.
 CREATE FUNCTION touchlog.log_own(log jsonb, customer_id bigint) RETURNS uuid LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN touchlog.log_own(log->>'kind', coalesce(log->>'direction', 'out')::touchlog.direction,
+	RETURN touchlog.log_own(log->>'kind',
+	    coalesce(log->>'direction', 'out')::touchlog.direction,
 	    coalesce(log->>'channel', 'other')::touchlog.channel, customer_id, log->>'thread',
 	    log->>'external_id', log->>'subject', log->>'body', log->>'campaign',
 	    coalesce(log->'attributes', '{}'));
@@ -140,8 +142,8 @@ RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM touchlog.outbox_receipt(o, status, error, now);
 	IF status = 'dead' THEN
-		UPDATE touchlog.outbox x SET state = 'dead', next_at = 'infinity', attempts = o.attempts,
-		    claimed_by = NULL, claim_until = NULL, error = error
+		UPDATE touchlog.outbox x SET state = 'dead', next_at = 'infinity',
+		    attempts = o.attempts, claimed_by = NULL, claim_until = NULL, error = error
 		WHERE x.id = o.id;
 		RETURN;
 	END IF;
@@ -153,13 +155,16 @@ END $$;
 
 ------------------------------------------------------------------ what PostgreSQL does by itself
 -- {subject}, {customer.name|there}, {{ and }}: as flow/substitute.c does it, which also judged it.
-CREATE FUNCTION touchlog.substitute(template text, payload jsonb) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION touchlog.substitute(template text, payload jsonb) RETURNS text
+LANGUAGE plpgsql AS $$
 DECLARE
 	piece text;
 	path text[];
 	result text := '';
 BEGIN
-	FOR piece IN SELECT m[1] FROM regexp_matches(template, '(\{\{|\}\}|\{[^{}]*\}|[^{}]+)', 'g') m LOOP
+	FOR piece IN
+		SELECT m[1] FROM regexp_matches(template, '(\{\{|\}\}|\{[^{}]*\}|[^{}]+)', 'g') m
+	LOOP
 		IF piece IN ('{{', '}}') THEN
 			result := result || left(piece, 1);
 		ELSIF left(piece, 1) <> '{' THEN
@@ -184,19 +189,23 @@ DECLARE
 	due timestamptz;
 BEGIN
 	IF act->>'due' IS NOT NULL THEN
-		due := CASE WHEN act->>'calendar' IS NULL THEN f.decided_at + (act->>'due')::interval
-		    ELSE touchlog.open_time_add(act->>'calendar', f.decided_at, (act->>'due')::interval) END;
+		due := CASE WHEN act->>'calendar' IS NULL
+		    THEN f.decided_at + (act->>'due')::interval
+		    ELSE touchlog.open_time_add(act->>'calendar', f.decided_at,
+			(act->>'due')::interval) END;
 	END IF;
 	INSERT INTO touchlog.task (outbox_id, firing_id, customer_id, interaction_id, thread, title,
 	    assign, priority, due)
 	VALUES (o.id, o.firing_id, f.customer_id, f.origin_id, what->>'thread',
 	    left(touchlog.substitute(act->>'title', o.payload), 2000),
-	    nullif(touchlog.substitute(act->>'assign', o.payload), ''), (act->>'priority')::smallint, due)
+	    nullif(touchlog.substitute(act->>'assign', o.payload), ''),
+	    (act->>'priority')::smallint, due)
 	ON CONFLICT (outbox_id) DO NOTHING;
 END $$;
 
 -- stage, tag and priority: the profile of the root.  Returns a note where there is nobody.
-CREATE FUNCTION touchlog.perform_profile(act jsonb, o touchlog.outbox, f touchlog.firing) RETURNS text
+CREATE FUNCTION touchlog.perform_profile(act jsonb, o touchlog.outbox, f touchlog.firing)
+RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
 	c touchlog.customer;
@@ -209,8 +218,9 @@ BEGIN
 	IF c.id IS NULL THEN
 		RETURN 'no customer is known: nothing was changed';
 	END IF;
-	fresh := ARRAY(SELECT t FROM (SELECT unnest(c.tags) UNION SELECT jsonb_array_elements_text(
-	    coalesce(act->'add', '[]'))) x(t) WHERE NOT coalesce(act->'remove', '[]') ? t ORDER BY t);
+	fresh := ARRAY(SELECT t FROM (SELECT unnest(c.tags)
+		UNION SELECT jsonb_array_elements_text(coalesce(act->'add', '[]'))) x(t)
+	    WHERE NOT coalesce(act->'remove', '[]') ? t ORDER BY t);
 	CASE act->>'type'
 	WHEN 'stage' THEN
 		was := to_jsonb(c.stage);
@@ -230,8 +240,9 @@ BEGIN
 	END CASE;
 	IF FOUND THEN
 		INSERT INTO touchlog.customer_change (customer_id, who, what, why)
-		VALUES (c.id, 'rule ' || f.rule, jsonb_build_object(CASE act->>'type' WHEN 'tag' THEN 'tags'
-		    ELSE act->>'type' END, jsonb_build_object('from', was, 'to', becomes)),
+		VALUES (c.id, 'rule ' || f.rule, jsonb_build_object(CASE act->>'type'
+		    WHEN 'tag' THEN 'tags' ELSE act->>'type' END,
+		    jsonb_build_object('from', was, 'to', becomes)),
 		    format('firing %s, action %s', o.firing_id, o.action));
 	END IF;
 	RETURN NULL;
@@ -245,18 +256,19 @@ BEGIN
 	WHEN 'task' THEN
 		PERFORM touchlog.perform_task(act, o, f);
 	WHEN 'notify' THEN
-		PERFORM pg_notify(act->>'channel', jsonb_build_object('rule', f.rule, 'firing', f.id,
-		    'interaction', f.origin_id, 'customer', o.payload->'customer'->'id')::text);
+		PERFORM pg_notify(act->>'channel', jsonb_build_object('rule', f.rule,
+		    'firing', f.id, 'interaction', f.origin_id,
+		    'customer', o.payload->'customer'->'id')::text);
 	ELSE
 		RETURN touchlog.perform_profile(act, o, f);
 	END CASE;
 	RETURN NULL;
 END $$;
 
--- The same with its receipt, of which it returns the status: what cannot be done fails by itself and not
--- with all that was claimed.
-CREATE FUNCTION touchlog.perform_safely(act jsonb, o touchlog.outbox, f touchlog.firing, now timestamptz)
-RETURNS text LANGUAGE plpgsql AS $$
+-- The same with its receipt, of which it returns the status: what cannot be done fails by itself
+-- and not with all that was claimed.
+CREATE FUNCTION touchlog.perform_safely(act jsonb, o touchlog.outbox, f touchlog.firing,
+    now timestamptz) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	note text;
 	sqlstate_was text;
@@ -268,7 +280,8 @@ BEGIN
 	EXCEPTION WHEN OTHERS THEN
 		GET STACKED DIAGNOSTICS sqlstate_was = RETURNED_SQLSTATE, note = MESSAGE_TEXT;
 		-- A lock that was not got, a full disk: that is not the action's fault.
-		IF left(sqlstate_was, 2) NOT IN ('20', '21', '22', '23', '2F', '39', '42', '54', 'P0') THEN
+		IF left(sqlstate_was, 2) NOT IN ('20', '21', '22', '23', '2F', '39', '42', '54',
+		    'P0') THEN
 			RAISE;
 		END IF;
 		PERFORM touchlog.outbox_end(o, 'dead', note, now);
@@ -277,8 +290,8 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------ claim
--- A row that was seen to.  ended: what became of it (a receipt's status; unknown: put off); null: the
--- daemon is to do it.  attempt: its receipt's; nth: of those since it was last revived.
+-- A row that was seen to.  ended: what became of it (a receipt's status; unknown: put off); null:
+-- the daemon is to do it.  attempt: its receipt's; nth: of those since it was last revived.
 CREATE TYPE touchlog.outbox_job AS (id bigint, firing_id bigint, action text, ended text,
     attempt integer, nth integer, payload jsonb, address text, token text);
 
@@ -295,8 +308,8 @@ END $$;
 
 -- Why a row is not to be tried now, which is then seen to; null: it is.  o.attempts is that of the
 -- attempt to come.
-CREATE FUNCTION touchlog.outbox_refuse(o touchlog.outbox, f touchlog.firing, act jsonb, tries integer,
-    now timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION touchlog.outbox_refuse(o touchlog.outbox, f touchlog.firing, act jsonb,
+    tries integer, now timestamptz) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	gone text := (SELECT g.error FROM touchlog.action_gone g WHERE g.action = o.action);
 	lost touchlog.outbox := o;
@@ -358,7 +371,8 @@ BEGIN
 		WHERE x.id = o.id;
 	END IF;
 	RETURN ROW(o.id, o.firing_id, o.action, ended, o.attempts, o.attempts - o.forgiven,
-	    CASE WHEN ended IS NULL THEN o.payload END, may.address, may.token)::touchlog.outbox_job;
+	    CASE WHEN ended IS NULL THEN o.payload END, may.address,
+	    may.token)::touchlog.outbox_job;
 END $$;
 
 -- Sees to n due rows at most.  actions: by name, what a configuration says of each ({"type", …}).
@@ -387,8 +401,8 @@ BEGIN
 END $$;
 
 ------------------------------------------------------------------ settle
--- What became of an attempt: done; retry, at retry_at; dead; gone: dead, and whatever else goes to this
--- action; suppressed; released: it was not begun and does not count; lost: nobody knows.
+-- What became of an attempt: done; retry, at retry_at; dead; gone: dead, and whatever else goes
+-- to this action; suppressed; released: it was not begun and does not count; lost: nobody knows.
 -- false: the lease was lost meanwhile, and the row is another's or gone.
 CREATE FUNCTION touchlog.outbox_settle(id bigint, instance text, attempt integer, ends text,
     retry_at timestamptz, error text, log jsonb, now timestamptz DEFAULT clock_timestamp())
@@ -442,14 +456,14 @@ BEGIN
 END $$;
 
 -- A configuration was loaded that has these actions.
-CREATE FUNCTION touchlog.outbox_configured(actions jsonb) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION touchlog.outbox_configured(actions jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	DELETE FROM touchlog.action_gone g WHERE actions ? g.action;
 END $$;
 
--- What a dispatcher wants to know: whether anything may leave, and in how many seconds the next row,
--- timer or task is due (null: none).
+-- What a dispatcher wants to know: whether anything may leave, and in how many seconds the next
+-- row, timer or task is due (null: none).
 CREATE FUNCTION touchlog.outbox_next(OUT paused boolean, OUT outbox_s double precision,
     OUT timer_s double precision, OUT task_s double precision)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -460,21 +474,22 @@ BEGIN
 	timer_s := extract(epoch FROM (SELECT t.due FROM touchlog.timer t ORDER BY t.due LIMIT 1)
 	    - clock_timestamp());
 	task_s := extract(epoch FROM (SELECT t.due FROM touchlog.task t WHERE t.done_at IS NULL
-	    AND t.overdue_at IS NULL AND t.due IS NOT NULL ORDER BY t.due LIMIT 1) - clock_timestamp());
+	    AND t.overdue_at IS NULL AND t.due IS NOT NULL ORDER BY t.due LIMIT 1)
+	    - clock_timestamp());
 END $$;
 
 -- For gauges.  Counts stop at a hundred thousand: they are asked for often.
-CREATE FUNCTION touchlog.outbox_measure(OUT waiting bigint, OUT dead bigint, OUT oldest_s double precision,
-    OUT timers_due bigint, OUT timers_late_s double precision) LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION touchlog.outbox_measure(OUT waiting bigint, OUT dead bigint,
+    OUT oldest_s double precision, OUT timers_due bigint, OUT timers_late_s double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	waiting := (SELECT count(*) FROM (SELECT FROM touchlog.outbox o WHERE o.next_at < 'infinity'
 	    LIMIT 100000) x);
 	dead := (SELECT count(*) FROM (SELECT FROM touchlog.outbox o WHERE o.state = 'dead'
 	    LIMIT 100000) x);
-	oldest_s := (SELECT extract(epoch FROM clock_timestamp() - f.decided_at) FROM touchlog.firing f
-	    WHERE f.id = (SELECT o.firing_id FROM touchlog.outbox o WHERE o.state = 'waiting'
-		ORDER BY o.id LIMIT 1));
+	oldest_s := (SELECT extract(epoch FROM clock_timestamp() - f.decided_at)
+	    FROM touchlog.firing f WHERE f.id = (SELECT o.firing_id FROM touchlog.outbox o
+		WHERE o.state = 'waiting' ORDER BY o.id LIMIT 1));
 	timers_due := (SELECT count(*) FROM (SELECT FROM touchlog.timer t
 	    WHERE t.due <= clock_timestamp() LIMIT 100000) x);
 	timers_late_s := (SELECT extract(epoch FROM clock_timestamp() - t.due) FROM touchlog.timer t
@@ -487,15 +502,15 @@ CREATE FUNCTION touchlog.outbox_set_paused(paused boolean, who text, why text) R
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-	UPDATE touchlog.outbox_pause p SET paused = paused, who = who, why = why, at = clock_timestamp()
-	WHERE p.paused IS DISTINCT FROM paused;
+	UPDATE touchlog.outbox_pause p SET paused = paused, who = who, why = why,
+	    at = clock_timestamp() WHERE p.paused IS DISTINCT FROM paused;
 	RETURN FOUND;
 END $$;
 
 -- Revives dead rows and has waiting ones tried now; ids null: all that are dead.  What is leased is
 -- left alone.  Returns those it did.
-CREATE FUNCTION touchlog.outbox_retry(ids bigint[]) RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION touchlog.outbox_retry(ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
 	done bigint[];
@@ -521,10 +536,11 @@ DECLARE
 BEGIN
 	SELECT i.channel INTO channel FROM touchlog.interaction i
 	WHERE i.id = t.interaction_id AND i.received_at = touchlog.at(t.interaction_id);
-	PERFORM touchlog.log_own(kind, 'internal', coalesce(channel, 'other'), t.customer_id, t.thread,
-	    format('task/%s/%s', t.id, kind), t.title, body, NULL,
-	    jsonb_strip_nulls(jsonb_build_object('task', t.id, 'firing', t.firing_id, 'assign', t.assign,
-		'due', t.due, 'rule', (SELECT f.rule FROM touchlog.firing f WHERE f.id = t.firing_id))),
+	PERFORM touchlog.log_own(kind, 'internal', coalesce(channel, 'other'), t.customer_id,
+	    t.thread, format('task/%s/%s', t.id, kind), t.title, body, NULL,
+	    jsonb_strip_nulls(jsonb_build_object('task', t.id, 'firing', t.firing_id,
+		'assign', t.assign, 'due', t.due,
+		'rule', (SELECT f.rule FROM touchlog.firing f WHERE f.id = t.firing_id))),
 	    agent);
 END $$;
 
@@ -561,7 +577,8 @@ BEGIN
 END $$;
 
 -- Logs that tasks are late, each once, n at most; returns how many.
-CREATE FUNCTION touchlog.task_overdue(n integer, now timestamptz DEFAULT clock_timestamp()) RETURNS integer
+CREATE FUNCTION touchlog.task_overdue(n integer, now timestamptz DEFAULT clock_timestamp())
+RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE

@@ -58,7 +58,8 @@ print_list(const struct cli *cli, PGconn *pg, const char *const *values)
 		(void)puts("");
 		return ok ? CLI_OK : CLI_DATABASE;
 	}
-	res = db_query(pg, "SELECT id, state, action, rule, attempts, next_at, error" LIST, values, 3);
+	res = db_query(pg, "SELECT id, state, action, rule, attempts, next_at, error" LIST, values,
+	    3);
 	if (res == NULL)
 		return CLI_DATABASE;
 	table_print_result(res, list_columns);
@@ -137,7 +138,8 @@ say_not_retried(PGconn *pg, const char *id)
 		return CLI_DATABASE;
 	if (is_there)
 		return cli_fail(CLI_FAILED, "%s is under way", id);
-	return cli_fail(CLI_NOT_FOUND, "no action waits as %s; what was done is no longer there", id);
+	return cli_fail(CLI_NOT_FOUND, "no action waits as %s; what was done is no longer there",
+	    id);
 }
 
 static enum exit_code
@@ -211,10 +213,11 @@ set_paused(struct cli *cli, bool is_paused)
 	res = db_query(pg, "SELECT touchlog.outbox_set_paused($1, $2, $3)", values, 3);
 	is_new = res != NULL && PQgetvalue(res, 0, 0)[0] == 't';
 	if (res != NULL && cli->wants_json)
-		(void)printf("{\"paused\":%s,\"changed\":%s}\n", values[0], is_new ? "true" : "false");
+		(void)printf("{\"paused\":%s,\"changed\":%s}\n", values[0],
+		    is_new ? "true" : "false");
 	else if (res != NULL)
-		(void)printf("actions %s\n", is_paused ? (is_new ? "are paused" : "were paused already") :
-		    is_new ? "go on" : "were not paused");
+		(void)printf("actions %s\n", !is_new ? (is_paused ? "were paused already" :
+		    "were not paused") : is_paused ? "are paused" : "go on");
 	code = res != NULL ? CLI_OK : CLI_DATABASE;
 	PQclear(res);
 	PQfinish(pg);

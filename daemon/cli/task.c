@@ -41,8 +41,9 @@ static const struct table_column list_columns[] = {
 #define LIST								\
     " FROM (SELECT * FROM (SELECT t.id, CASE WHEN t.done_at IS NOT NULL THEN 'done'"	\
     " WHEN t.due < now() THEN 'overdue' ELSE 'open' END AS state, t.due, t.assign,"	\
-    " c.priority AS customer_priority, t.priority, c.id AS customer, c.name, t.title, t.thread,"	\
-    " t.interaction_id AS interaction, f.rule, t.created_at, t.done_at, t.done_by, t.note"	\
+    " c.priority AS customer_priority, t.priority, c.id AS customer, c.name, t.title,"	\
+    " t.thread, t.interaction_id AS interaction, f.rule, t.created_at, t.done_at, t.done_by,"	\
+    " t.note"								\
     " FROM touchlog.task t LEFT JOIN touchlog.firing f ON f.id = t.firing_id"	\
     " LEFT JOIN touchlog.customer m ON m.id = t.customer_id"		\
     " LEFT JOIN touchlog.customer c ON c.id = m.root_id"		\

@@ -10,8 +10,8 @@
 struct json_object;
 
 /* A tree of templates -> JSON: maps and lists as they stand, each text a template whose result is a
- * string; behind "=" the result is taken as JSON where it is some (a number, true, a list), and as a
- * string where it is none. */
+ * string; behind "=" the result is taken as JSON where it is some (a number, true, a list), and
+ * as a string where it is none. */
 
 /* Complains of what will never do.  tree NULL: nothing to judge. */
 void	action_body_check(struct conf *c, const struct conf_node *tree, const char *key);

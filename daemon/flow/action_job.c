@@ -35,7 +35,10 @@ struct action_job {
 };
 
 /* The columns of touchlog.outbox_job. */
-enum { AT_ID, AT_FIRING, AT_ACTION, AT_ENDED, AT_ATTEMPT, AT_NTH, AT_PAYLOAD, AT_ADDRESS, AT_TOKEN };
+enum {
+	AT_ID, AT_FIRING, AT_ACTION, AT_ENDED, AT_ATTEMPT, AT_NTH, AT_PAYLOAD, AT_ADDRESS,
+	AT_TOKEN,
+};
 
 /* ---- life ---- */
 

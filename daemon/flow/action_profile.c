@@ -137,7 +137,8 @@ struct priority_conf {
 
 static const struct conf_key priority_keys[] = {
 	{ "to", CONF_INT, offsetof(struct priority_conf, to), .required = true, .reload = true,
-	    .min = 1, .max = 32767, .help = "The customer's new priority; 1 is the most important." },
+	    .min = 1, .max = 32767,
+	    .help = "The customer's new priority; 1 is the most important." },
 	{ 0 },
 };
 

@@ -73,8 +73,8 @@ static const struct conf_key webhook_keys[] = {
 	{ "timeout", CONF_MS, OF_WEBHOOK(timeout_ms), .min = 100, .max = 60000, .def = "15s",
 	    .reload = true, .help = "How long the receiver may take." },
 	{ "purpose", CONF_ENUM, OF_WEBHOOK(purpose), .choices = purposes, .def = "none",
-	    .reload = true, .help = "What leaves for a customer: marketing needs his consent. none: "
-	    "it is not for him." },
+	    .reload = true, .help = "What leaves for a customer: marketing needs his consent. "
+	    "none: it is not for him." },
 	{ 0 },
 };
 
@@ -228,7 +228,8 @@ is_built(const struct buf *b, bool ok, const char *what, struct err *err)
 }
 
 static bool
-build_url(struct post *p, const struct webhook_conf *w, struct json_object *payload, struct err *err)
+build_url(struct post *p, const struct webhook_conf *w, struct json_object *payload,
+    struct err *err)
 {
 	bool ok = action_substitute(w->url, payload, ESCAPE_URL, &p->url, err);
 

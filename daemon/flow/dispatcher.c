@@ -28,7 +28,7 @@
 enum {
 	POLL_MS		= 1000,
 	AGAIN_MS	= 20,			/* what is due was not got: doubled each time */
-	STALL_US	= 30 * 1000000,		/* a server that says nothing for so long is given up */
+	STALL_US	= 30 * 1000000,		/* a server that is silent for so long */
 	COMPLAIN_US	= 60 * 1000000,		/* of what fails each time */
 };
 

@@ -309,7 +309,8 @@ wants_leave(const struct dispatcher *d)
 static bool
 send_leave(struct dispatcher *d, PGconn *pg)
 {
-	return send(pg, "leave", 1, (const char *const[]){ d->spool_is_empty ? d->instance : NULL });
+	return send(pg, "leave", 1,
+	    (const char *const[]){ d->spool_is_empty ? d->instance : NULL });
 }
 
 static void
@@ -384,7 +385,7 @@ static bool
 wants_claim(const struct dispatcher *d)
 {
 	return d->has_adopted && d->has_recovered && !d->is_stopping && !d->conf.holds &&
-	    d->njobs < DISPATCH_JOBS_MAX;
+	    !d->is_paused && d->njobs < DISPATCH_JOBS_MAX;
 }
 
 static bool
@@ -476,6 +477,7 @@ note_pause(struct dispatcher *d, bool is_paused)
 		return;
 	d->is_paused = is_paused;
 	if (!is_paused) {
+		d->is_busy = true;
 		log_info("actions_resumed", F_TEXT("by", "touchlog outbox resume"));
 		return;
 	}
@@ -500,7 +502,7 @@ read_next(struct dispatcher *d, const PGresult *res)
 	d->timer_us = next_timer_us(res);
 	note_pause(d, PQgetvalue(res, 0, 0)[0] == 't');
 	d->wait_s = HORIZON_S;
-	if (!d->is_paused && wants_claim(d))
+	if (wants_claim(d))
 		take_sooner(d, res, 1);
 	if (wants_decide(d))
 		take_sooner(d, res, 2);
@@ -533,15 +535,17 @@ read_measure(struct dispatcher *d, const PGresult *res)
 }
 
 const struct dispatch_step dispatch_steps[DISPATCH_NSTEPS] = {
-	{ "recover",	wants_recover,	  send_recover,	   read_recover,    NULL,	   NULL },
-	{ "adopt",	wants_adopt,	  send_adopt,	   read_adopt,	    NULL,	   NULL },
-	{ "configured", wants_configured, send_configured, read_configured, NULL,	   NULL },
-	{ "seen",	wants_seen,	  send_seen,	   read_seen,	    NULL,	   NULL },
-	{ "settle",	wants_settle,	  send_settle,	   read_settle,	    failed_settle, done_settle },
-	{ "leave",	wants_leave,	  send_leave,	   read_leave,	    NULL,	   NULL },
-	{ "decide",	wants_decide,	  send_decide,	   read_decide,	    NULL,	   done_decide },
-	{ "overdue",	wants_overdue,	  send_overdue,	   read_overdue,    NULL,	   NULL },
-	{ "claim",	wants_claim,	  send_claim,	   read_claim,	    failed_claim,  done_claim },
-	{ "next",	always,		  send_next,	   read_next,	    NULL,	   NULL },
-	{ "measure",	wants_measure,	  send_measure,	   read_measure,    NULL,	   NULL },
+	{ "recover",	wants_recover,	  send_recover,	   read_recover,    NULL, NULL },
+	{ "adopt",	wants_adopt,	  send_adopt,	   read_adopt,	    NULL, NULL },
+	{ "configured", wants_configured, send_configured, read_configured, NULL, NULL },
+	{ "seen",	wants_seen,	  send_seen,	   read_seen,	    NULL, NULL },
+	{ "settle",	wants_settle,	  send_settle,	   read_settle,
+	    failed_settle, done_settle },
+	{ "leave",	wants_leave,	  send_leave,	   read_leave,	    NULL, NULL },
+	{ "decide",	wants_decide,	  send_decide,	   read_decide,	    NULL, done_decide },
+	{ "overdue",	wants_overdue,	  send_overdue,	   read_overdue,    NULL, NULL },
+	{ "claim",	wants_claim,	  send_claim,	   read_claim,
+	    failed_claim, done_claim },
+	{ "next",	always,		  send_next,	   read_next,	    NULL, NULL },
+	{ "measure",	wants_measure,	  send_measure,	   read_measure,    NULL, NULL },
 };

@@ -25,7 +25,7 @@ struct gate_host {
 	size_t			 nwaiting, ninside;
 	unsigned		 nholds;	/* that keep it while others are called */
 	unsigned		 faults;	/* in a row */
-	int64_t			 open_us;	/* clock_mono_us() until which the breaker is open; 0 */
+	int64_t			 open_us;	/* clock_mono_us(), until then open; 0 */
 	int64_t			 open_ms;	/* how long it was opened for */
 	int64_t			 peace_us;	/* clock_mono_us() until which it wants peace */
 	bool			 has_probe;

@@ -45,7 +45,8 @@ void	host_gates_limit(struct host_gates *g, int64_t per_host);
 /* LATER and BROKEN: *ret_wait_ms is when to ask again; the pass is nowhere then. */
 enum gate_answer host_gates_ask(struct host_gates *g, struct str host, struct gate_pass *p,
 	    int64_t *ret_wait_ms);
-/* Of who entered or waits.  peace_ms: how long the host wants to be left alone; 0: it said nothing. */
+/* Of who entered or waits.  peace_ms: how long the host wants to be left alone; 0: it said
+ * nothing. */
 void	host_gates_leave(struct host_gates *g, struct gate_pass *p, enum gate_end end,
 	    int64_t peace_ms);
 /* Everybody who waits is told GATE_LATER. */

@@ -5,7 +5,8 @@
 #include "flow/dispatcher_internal.h"
 
 bool
-settlement_add(struct dispatcher *d, const struct settlement *like, const char *error, char *take_log)
+settlement_add(struct dispatcher *d, const struct settlement *like, const char *error,
+    char *take_log)
 {
 	struct settlement *s = calloc(1, sizeof(*s));
 

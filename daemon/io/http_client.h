@@ -31,7 +31,7 @@ struct http_ask {
 	struct str	 body;		/* of a POST */
 	const char *const *headers;	/* "Name: value"; ended by NULL */
 	bool		 may_be_plain;	/* http:// too */
-	bool		 ignores_body;	/* the status is all that counts: a longer body is cut off */
+	bool		 ignores_body;	/* only the status counts: a longer body is cut off */
 	/* Connects to public addresses only, whatever the name says by then, and to those of
 	 * `allowed` (NULL: none), which outlives the fetch.  No proxy. */
 	bool		 guards;
@@ -43,7 +43,7 @@ struct http_got {
 	int		 status;	/* 0: no answer, see why */
 	struct str	 body;
 	const char	*why;		/* status 0: for people */
-	int64_t		 retry_after_ms;	/* as the answer says, in seconds or as a date; 0: not */
+	int64_t		 retry_after_ms;	/* as the answer says, either way; 0: not */
 	bool		 is_refused;	/* status 0: all that the name led to is not allowed */
 };
 

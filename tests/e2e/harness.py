@@ -5,7 +5,7 @@ $TOUCHLOG_BUILD names the build directory; the programs in it are tested.  Only 
 standard library and pytest are used; the database is asked through psql.  conftest.py makes
 fixtures of what stands here.
 """
-import base64, contextlib, hashlib, hmac, http.client, itertools, json, os, pathlib, re, shutil, signal
+import base64, contextlib, hashlib, hmac, http.client, itertools, json, os, re, shutil, signal
 import socket, subprocess, tempfile, threading, time
 
 import pytest
@@ -115,15 +115,13 @@ class Cluster:
 
     def standby(self, directory, **settings):
         """A hot standby of it, streaming, with its data below that directory."""
-        directory, as_owner = str(directory), []
-        mine = os.path.join(directory, "cluster")
-        os.mkdir(mine, 0o700)
+        # Outside of pytest's folders, as pgcluster does it: another run of pytest closes them to the server's user.
+        mine, as_owner = tempfile.mkdtemp(prefix="touchlog-"), []
         if os.getuid() == 0:
-            shutil.chown(mine, "postgres")
-            for parent in (directory, *map(str, pathlib.Path(directory).parents)):
-                if parent.startswith(tempfile.gettempdir() + "/"):
-                    os.chmod(parent, 0o711)
+            shutil.chown(mine, "postgres", "postgres")
             as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        with open(os.path.join(directory, "cluster-is-in"), "w", encoding="utf-8") as f:
+            f.write(mine + "\n")
         data = os.path.join(mine, "data")
         subprocess.run([*as_owner, shutil.which("pg_basebackup"), "-D", data, "-c", "fast", "-X", "stream", "--no-sync", "-d", self.conninfo],
                        check=True, capture_output=True, cwd="/")
@@ -149,7 +147,8 @@ class Cluster:
 
     def empty(self, options=""):
         """A database without the touchlog schema (but the cluster has the roles)."""
-        name = f"touchlog_e2e_{next(self.numbers)}"
+        # Ours alone: where a server of another run of the tests has got the port of one that was killed, it has no such one.
+        name = f"touchlog_e2e_{os.getpid()}_{next(self.numbers)}"
         self.database().run(f"CREATE DATABASE {name}{options}")
         return self.database(name)
 

@@ -85,19 +85,27 @@ def receiver():
 
 
 def rule(name="hit", do=("hook",), when="kind = 'hit'", **more):
-    return {"name": name, "when": when, "do": list(do), **more}
+    return name, {"when": when, "do": list(do), **more}
 
 
-def load(database, *rules):
-    text = json.dumps(list(rules)).replace("'", "''")
-    database.run(f"SELECT touchlog.rule_set_activate(touchlog.rule_set_load(sha256('{text}'), '{text}', '[]'))")
+def settings(rules, actions, **more):
+    return {"sources": SOURCE, "outbound": OPEN, "rules": rules, "actions": actions, **more}
 
 
-def config(receiver=None, action=None, **more):
-    return {"sources": SOURCE, "outbound": OPEN, "actions": {"hook": {"type": "webhook", "url": receiver.url if receiver else "http://127.0.0.1:1/", **(action or {})}}, **more}
+def config(rules, receiver=None, action=None, **more):
+    """One action, `hook`."""
+    url = receiver.url if receiver else "http://127.0.0.1:1/"
+    return settings(rules, **{"actions": {"hook": {"type": "webhook", "url": url, **(action or {})}}, **more})
+
+
+def wait_rules(d):
+    """Until the daemon's rules are those of the database."""
+    active = "SELECT r.name FROM touchlog.rule r JOIN touchlog.rule_set s ON s.version = r.rule_set WHERE s.active"
+    until(lambda: {r["name"] for r in d.database.rows(active)} == set(d.given["rules"]), "the rules are installed")
 
 
 def hit(d, n=1, kind="hit", **more):
+    wait_rules(d)
     a = d.post("web", {"external_id": f"{kind}-{n}", "kind": kind, "email": "a@example.net", "subject": "Broken \"thing\"", **more})
     assert a.status == 200, a
     return a.json()["id"]
@@ -123,8 +131,8 @@ def retry_now(database):
 # ---- webhooks ----
 
 def test_a_webhook_leaves_at_once_signed_and_with_a_stable_id(daemon, database, receiver):
-    load(database, rule())
-    d = daemon(config(receiver, {"secret": [f"plain:whsec_{SECRET}", "plain:" + base64.b64encode(b"another key of ours").decode()],
+    rules = dict([rule()])
+    d = daemon(config(rules, receiver, {"secret": [f"plain:whsec_{SECRET}", "plain:" + base64.b64encode(b"another key of ours").decode()],
                                  "headers": {"X-Rule": "{rule}", "X-Line": "{subject}"}, "authorization": "plain:Bearer token"}))
     started = time.monotonic()
     event = hit(d)
@@ -147,8 +155,8 @@ def test_a_webhook_leaves_at_once_signed_and_with_a_stable_id(daemon, database, 
 
 
 def test_a_body_is_a_tree_of_templates_and_a_url_escapes_its_values(daemon, database, receiver):
-    load(database, rule())
-    d = daemon(config(receiver, {"url": receiver.url + "/{subject}?c={customer.name|no-one}", "body": {
+    rules = dict([rule()])
+    d = daemon(config(rules, receiver, {"url": receiver.url + "/{subject}?c={customer.name|no-one}", "body": {
         "text": "{subject} by {customer.name|no one}", "list": ["{rule}", "{{}}"], "amount": "={amount}", "yes": "=true", "no": "={subject}", "all": "={interaction.attributes}", "none": "={score|null}"}}))
     hit(d, amount="12.50", plan={"a": [1, "b"]})
     receiver.wait(1)
@@ -168,8 +176,8 @@ def test_what_failed_is_tried_again_under_the_same_id(daemon, database):
         return None, {}
 
     with Receiver(500, close_midway, close_at_once, (302, {"Location": "/elsewhere"}), 408, 200) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         for n in range(1, 7):
             until(lambda: retry_now(database) is None and len(r.got) >= n, f"{n} requests")
@@ -181,8 +189,8 @@ def test_what_failed_is_tried_again_under_the_same_id(daemon, database):
 
 def test_retries_wait_longer_and_longer(daemon, database):
     with Receiver(*[500] * 3) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         r.wait(4)
         gaps = [b["at"] - a["at"] for a, b in zip(r.got, r.got[1:])]
@@ -192,8 +200,8 @@ def test_retries_wait_longer_and_longer(daemon, database):
 def test_a_receiver_that_does_not_answer_is_given_up_after_its_timeout(daemon, database):
     release = threading.Event()
     with Receiver(lambda h: (release.wait(20), (200, {}))[1]) as r:
-        load(database, rule())
-        d = daemon(config(r, {"timeout": "300ms"}))
+        rules = dict([rule()])
+        d = daemon(config(rules, r, {"timeout": "300ms"}))
         hit(d)
         until(lambda: receipts(database) == ["retry"], "the time-out")
         assert "imed out" in receipts(database, "error")[0] or "imeout" in receipts(database, "error")[0]
@@ -203,8 +211,8 @@ def test_a_receiver_that_does_not_answer_is_given_up_after_its_timeout(daemon, d
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_what_the_receiver_refuses_is_dead(daemon, database, status):
     with Receiver(status) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         wait_receipts(database, "dead")
         assert database.rows("SELECT state, error FROM touchlog.outbox") == [{"state": "dead", "error": f"HTTP {status}"}]
@@ -213,15 +221,15 @@ def test_what_the_receiver_refuses_is_dead(daemon, database, status):
 
 def test_410_ends_all_that_goes_to_this_action_until_a_reload(daemon, database):
     with Receiver(410) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d, 1)
         wait_receipts(database, "dead")
         hit(d, 2)
         wait_receipts(database, "dead", "dead")
         assert len(r.got) == 1 and d.logged("action_gone")
         assert d.metrics()['touchlog_deliveries_total{action="hook",result="gone"}'] == 1
-        assert d.reload(config(r))
+        assert d.reload(config(rules, r))
         until(lambda: database.one("SELECT count(*) FROM touchlog.action_gone") == 0, "the action is open again")
         hit(d, 3)
         r.wait(2)
@@ -234,8 +242,8 @@ def test_410_ends_all_that_goes_to_this_action_until_a_reload(daemon, database):
 def test_retry_after_is_obeyed(daemon, database, as_date):
     asked = lambda: email.utils.formatdate(time.time() + 4, usegmt=True) if as_date else "3"
     with Receiver(lambda h: (429, {"Retry-After": asked()})) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         r.wait(1)
         until(lambda: receipts(database) == ["retry"], "the receipt")
@@ -246,13 +254,13 @@ def test_retry_after_is_obeyed(daemon, database, as_date):
 
 
 def test_a_private_address_is_refused_unless_it_is_allowed(daemon, database, receiver):
-    load(database, rule(do=["hook", "by-name"]))
+    rules = dict([rule(do=["hook", "by-name"])])
     actions = {"hook": {"type": "webhook", "url": receiver.url}, "by-name": {"type": "webhook", "url": receiver.url.replace("127.0.0.1", "localhost")}}
-    d = daemon(sources=SOURCE, actions=actions)
+    d = daemon(settings(rules, actions, outbound={}))
     hit(d)
     wait_receipts(database, "dead", "dead")
     assert all("not public" in e for e in receipts(database, "error")) and not receiver.got
-    assert d.reload({"sources": SOURCE, "actions": actions, "outbound": {"allow_private": ["127.0.0.0/8", "::1"]}})
+    assert d.reload(settings(rules, actions, outbound={"allow_private": ["127.0.0.0/8", "::1"]}))
     assert d.touchlog("outbox", "retry", "--dead").returncode == 0
     receiver.wait(2)
 
@@ -266,16 +274,17 @@ def test_a_large_answer_does_not_matter(daemon, database):
         return None, {}
 
     with Receiver(large) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         wait_receipts(database, "done")
 
 
 def test_a_host_gets_so_many_requests_at_once_and_no_more(daemon, database):
     with Receiver(*[lambda h: (time.sleep(0.1), 200)[1]] * 20) as r:
-        load(database, rule())
-        d = daemon(config(r, outbound={**OPEN, "per_host": 2}))
+        rules = dict([rule()])
+        d = daemon(config(rules, r, outbound={**OPEN, "per_host": 2}))
+        wait_rules(d)
         d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(20)])
         r.wait(20)
         until(lambda: receipts(database) == ["done"] * 20, "all are done")
@@ -284,8 +293,9 @@ def test_a_host_gets_so_many_requests_at_once_and_no_more(daemon, database):
 
 def test_a_host_that_fails_is_left_alone_for_a_while(daemon, database):
     with Receiver(*[500] * 50) as r:
-        load(database, rule())
-        d = daemon(config(r, outbound={**OPEN, "per_host": 1}))
+        rules = dict([rule()])
+        d = daemon(config(rules, r, outbound={**OPEN, "per_host": 1}))
+        wait_rules(d)
         d.post_lines("web", [{"external_id": f"h{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(12)])
         until(lambda: d.logged("breaker_opened"), "the breaker opens")
         until(lambda: sum("left alone" in (e or "") for e in receipts(database, "error")) > 0, "the others are put off")
@@ -299,9 +309,9 @@ TASK = {"type": "task", "title": "Call {customer.name|them}: {subject}", "assign
 
 
 def test_actions_of_the_database_are_done_once_and_told(daemon, database):
-    load(database, rule(do=["task", "stage", "tag", "prio", "note"]))
-    d = daemon(sources=SOURCE, actions={"task": TASK, "stage": {"type": "stage", "to": "at_risk"}, "tag": {"type": "tag", "add": ["vip"]},
-                                        "prio": {"type": "priority", "to": 1}, "note": {"type": "notify"}})
+    rules = dict([rule(do=["task", "stage", "tag", "prio", "note"])])
+    d = daemon(settings(rules, {"task": TASK, "stage": {"type": "stage", "to": "at_risk"}, "tag": {"type": "tag", "add": ["vip"]},
+                                        "prio": {"type": "priority", "to": 1}, "note": {"type": "notify"}}))
     hit(d, thread="T1")
     wait_receipts(database, *["done"] * 5)
     assert database.rows("SELECT stage, tags, priority FROM touchlog.customer") == [{"stage": "at_risk", "tags": ["vip"], "priority": 1}]
@@ -311,8 +321,8 @@ def test_actions_of_the_database_are_done_once_and_told(daemon, database):
 
 
 def test_tasks_are_listed_done_and_assigned_by_command_line(daemon, database):
-    load(database, rule(do=["task"]), rule("vip", ["vip"], "kind = 'vip'"))
-    d = daemon(sources=SOURCE, actions={"task": TASK, "vip": {"type": "priority", "to": 1}})
+    rules = dict([rule(do=["task"]), rule("vip", ["vip"], "kind = 'vip'")])
+    d = daemon(settings(rules, {"task": TASK, "vip": {"type": "priority", "to": 1}}))
     hit(d, 1)
     d.post("web", {"external_id": "v", "kind": "vip", "email": "vip@example.net"})
     d.post("web", {"external_id": "w", "kind": "hit", "email": "vip@example.net", "subject": "second", "thread": "T9"})
@@ -337,8 +347,8 @@ def test_tasks_are_listed_done_and_assigned_by_command_line(daemon, database):
 
 
 def test_a_late_task_is_logged_once_and_escalates(daemon, database):
-    load(database, rule(do=["task"]), rule("late", ["vip"], "kind = 'task_overdue'"))
-    d = daemon(sources=SOURCE, actions={"task": {**TASK, "due": "200ms"}, "vip": {"type": "priority", "to": 1}})
+    rules = dict([rule(do=["task"]), rule("late", ["vip"], "kind = 'task_overdue'")])
+    d = daemon(settings(rules, {"task": {**TASK, "due": "200ms"}, "vip": {"type": "priority", "to": 1}}))
     hit(d)
     until(lambda: database.one("SELECT count(*) FROM touchlog.customer WHERE priority = 1") == 1, "the escalation")
     assert database.one("SELECT count(*) FROM touchlog.interaction WHERE kind = 'task_overdue'") == 1
@@ -346,8 +356,8 @@ def test_a_late_task_is_logged_once_and_escalates(daemon, database):
 
 
 def test_a_timer_that_is_due_fires(daemon, database, receiver):
-    load(database, rule(wait="interval '300 ms'", unless="kind = 'reply'"))
-    d = daemon(config(receiver))
+    rules = dict([rule(wait="300ms", unless="kind = 'reply'")])
+    d = daemon(config(rules, receiver))
     hit(d, 1)
     receiver.wait(1, 5)
     until(lambda: d.metrics()["touchlog_timers_decided_total"] == 1, "the metric")
@@ -356,8 +366,8 @@ def test_a_timer_that_is_due_fires(daemon, database, receiver):
 # ---- nothing leaves ----
 
 def test_while_paused_nothing_leaves_and_nothing_is_done_but_decisions_go_on(daemon, database, receiver):
-    load(database, rule(do=["hook", "task"]))
-    d = daemon(config(receiver, actions={"hook": {"type": "webhook", "url": receiver.url}, "task": TASK}))
+    rules = dict([rule(do=["hook", "task"])])
+    d = daemon(config(rules, receiver, actions={"hook": {"type": "webhook", "url": receiver.url}, "task": TASK}))
     done = d.touchlog("outbox", "pause", "--why", "a test", "--who", "me")
     assert done.returncode == 0, done.stderr
     until(lambda: d.logged("actions_paused"), "the daemon knows")
@@ -373,15 +383,15 @@ def test_while_paused_nothing_leaves_and_nothing_is_done_but_decisions_go_on(dae
 
 
 def test_hold_actions_holds_one_daemon(daemon, database, receiver, monkeypatch):
-    load(database, rule(do=["hook", "task"]))
+    rules = dict([rule(do=["hook", "task"])])
     actions = {"hook": {"type": "webhook", "url": receiver.url}, "task": TASK}
-    with held(database, config(receiver, actions=actions)) as d:
+    with held(database, config(rules, receiver, actions=actions)) as d:
         hit(d)
         until(lambda: waiting(database) == 2, "the firing")
         assert d.logged("actions_held")
         time.sleep(1.5)     # what must not happen has had its time
         assert not receiver.got and waiting(database) == 2
-    daemon(config(receiver, actions=actions))
+    daemon(config(rules, receiver, actions=actions))
     receiver.wait(1)
     wait_receipts(database, "done", "done")
 
@@ -399,9 +409,9 @@ def held(database, conf):
 
 
 def test_a_copy_of_the_database_in_another_cluster_does_nothing(daemon, database, receiver):
-    load(database, rule())
+    rules = dict([rule()])
     database.run("UPDATE touchlog.cluster SET system_identifier = 1")
-    d = daemon(config(receiver))
+    d = daemon(config(rules, receiver))
     hit(d)
     until(lambda: d.logged("actions_paused"), "it is paused")
     assert waiting(database) == 1 and not receiver.got
@@ -420,8 +430,8 @@ def test_killed_between_claim_and_receipt_a_webhook_is_repeated_and_a_task_is_no
         return 200
 
     with Receiver(hold) as r:
-        load(database, rule(do=["task", "hook", "prio"]))
-        conf = config(r, spool={"path": str(tmp_path / "spool.db")}, actions={"hook": {"type": "webhook", "url": r.url}, "task": TASK, "prio": {"type": "priority", "to": 3}})
+        rules = dict([rule(do=["task", "hook", "prio"])])
+        conf = config(rules, r, spool={"path": str(tmp_path / "spool.db")}, actions={"hook": {"type": "webhook", "url": r.url}, "task": TASK, "prio": {"type": "priority", "to": 3}})
         d = daemon(conf)
         hit(d)
         assert arrived.wait(20)
@@ -441,8 +451,8 @@ def test_killed_between_claim_and_receipt_a_webhook_is_repeated_and_a_task_is_no
 def test_at_the_end_what_is_under_way_is_let_end(daemon, database):
     arrived = threading.Event()
     with Receiver(lambda h: (arrived.set(), time.sleep(1), 200)[2]) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         assert arrived.wait(20)
         d.stop()
@@ -452,22 +462,22 @@ def test_at_the_end_what_is_under_way_is_let_end(daemon, database):
 def test_what_does_not_end_in_time_is_given_back(daemon, database):
     arrived, go = threading.Event(), threading.Event()
     with Receiver(lambda h: (arrived.set(), go.wait(20), 200)[2]) as r:
-        load(database, rule())
-        d = daemon(config(r, drain_timeout="500ms"))
+        rules = dict([rule()])
+        d = daemon(config(rules, r, drain_timeout="500ms"))
         hit(d)
         assert arrived.wait(20)
         d.stop()
         assert database.rows("SELECT claimed_by, attempts FROM touchlog.outbox") == [{"claimed_by": None, "attempts": 1}] and receipts(database) == ["lost"]
         go.set()
-        daemon(config(r))
+        daemon(config(rules, r))
         wait_receipts(database, "lost", "done")
 
 
 def test_without_the_database_a_delivery_ends_and_is_settled_later(daemon, database):
     arrived, go = threading.Event(), threading.Event()
     with Receiver(lambda h: (arrived.set(), go.wait(20), 200)[2]) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d)
         assert arrived.wait(20)
         database.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database.name}' AND application_name = 'touchlogd dispatcher'")
@@ -476,12 +486,15 @@ def test_without_the_database_a_delivery_ends_and_is_settled_later(daemon, datab
         assert len(r.got) == 1 and not d.logged("lease_lost")
 
 
-def test_another_daemon_takes_up_what_a_reload_made_unknown(daemon, database, receiver):
-    load(database, rule(do=["elsewhere"]))
-    d = daemon(config(receiver))
+def test_an_action_that_is_no_longer_configured_waits_for_one_that_is(daemon, database, receiver):
+    conf = config(dict([rule()]), receiver)
+    d = daemon(conf)
+    assert d.touchlog("outbox", "pause").returncode == 0
     hit(d)
+    assert d.reload(settings({}, {}))
+    assert d.touchlog("outbox", "resume").returncode == 0
     until(lambda: database.rows("SELECT error FROM touchlog.outbox WHERE next_at > now() + interval '30 s' AND error LIKE '%does not have%'"), "it is put off")
-    assert d.reload(config(receiver, actions={"elsewhere": {"type": "webhook", "url": receiver.url}}))
+    assert d.reload(conf)
     assert d.touchlog("outbox", "retry", str(database.one("SELECT id FROM touchlog.outbox"))).returncode == 0
     receiver.wait(1)
 
@@ -489,12 +502,12 @@ def test_another_daemon_takes_up_what_a_reload_made_unknown(daemon, database, re
 def test_a_reload_leaves_what_is_under_way_its_own_settings(daemon, database):
     arrived, go = threading.Event(), threading.Event()
     with Receiver(lambda h: (arrived.set(), go.wait(20), 200)[2]) as r, Receiver() as other:
-        load(database, rule())
-        d = daemon(config(r, {"secret": f"plain:{SECRET}"}))
+        rules = dict([rule()])
+        d = daemon(config(rules, r, {"secret": f"plain:{SECRET}"}))
         hit(d, 1)
         assert arrived.wait(20)
         for _ in range(3):
-            assert d.reload(config(other))
+            assert d.reload(config(rules, other))
         go.set()
         wait_receipts(database, "done")
         hit(d, 2)
@@ -503,10 +516,11 @@ def test_a_reload_leaves_what_is_under_way_its_own_settings(daemon, database):
 
 
 def test_two_daemons_share_the_outbox_and_each_row_is_done_once(daemon, database, receiver):
-    load(database, rule(do=["hook", "task"]))
-    conf = config(receiver, actions={"hook": {"type": "webhook", "url": receiver.url}, "task": TASK})
+    rules = dict([rule(do=["hook", "task"])])
+    conf = config(rules, receiver, actions={"hook": {"type": "webhook", "url": receiver.url}, "task": TASK})
     first, second = daemon(conf), daemon(conf)
     for d, name in ((first, "a"), (second, "b")):
+        wait_rules(d)
         d.post_lines("web", [{"external_id": f"{name}{i}", "kind": "hit", "email": f"{i}@example.net"} for i in range(100)])
     until(lambda: waiting(database) == 0, "all is done")
     ids = [g["headers"]["webhook-id"] for g in receiver.got]
@@ -519,8 +533,8 @@ def test_two_daemons_share_the_outbox_and_each_row_is_done_once(daemon, database
 
 def test_the_outbox_is_listed_and_retried_by_command_line(daemon, database):
     with Receiver(500, 400) as r:
-        load(database, rule())
-        d = daemon(config(r))
+        rules = dict([rule()])
+        d = daemon(config(rules, r))
         hit(d, 1)
         wait_receipts(database, "retry")
         (row,) = json.loads(d.touchlog("--json", "outbox", "list").stdout)

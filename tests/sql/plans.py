@@ -11,11 +11,13 @@ import re
 import harness
 from harness import SESSION, connect, one, rows, same
 from race import ACCEPT, PEOPLE, PREPARE, array
+from rulelog import load
 
 # A plain client (psql, a report) asks for time lines with the server's settings.
 EXPLAIN = """LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;
     SET auto_explain.log_nested_statements = on; SET client_min_messages = log"""
-TABLES = "interaction|document|participant|seen|identity|customer|merge|parked"
+TABLES = ("interaction|document|participant|seen|identity|customer|merge|parked|timer|rule_state"
+          "|firing|outbox")
 # A batch of a thousand calls from known people, a note about each beside it, as the daemon sends it.
 APPEND = """
     WITH n AS (SELECT n, (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7'
@@ -133,7 +135,7 @@ def beside(db):
     check("pruning a bite of keys", seen, {"seen"})
     rows(plans.conn, "UPDATE touchlog.cluster SET system_identifier = 1")
     _, seen = plans.of("SELECT touchlog.adopt_cluster()")
-    check("adopting a cluster", seen, {"interaction"})
+    check("adopting a cluster", seen, {"interaction"}, {"outbox_pause"}) # that has one row
     pair = one(plans.conn, """SELECT ARRAY[a_id, b_id] FROM touchlog.merge
         WHERE state = 'joined' LIMIT 1""")
     _, seen = plans.of("SELECT touchlog.split(%s, %s)", pair)
@@ -143,11 +145,65 @@ def beside(db):
     plans.conn.close()
 
 
+def without_rows(conn):
+    """Partitions, next month's say, in which every way is the same."""
+    return [name for (name,) in rows(conn, """SELECT relname FROM pg_class
+        WHERE relkind = 'r' AND relname ~ '^interaction_' AND pg_relation_size(oid) = 0""")]
+
+
+# Three rules that remember, and what they remember of others.
+RULES = {
+    "wait": {"when": "kind = 'call'", "wait": "48h", "unless": "kind = 'message'",
+             "cooldown": "1d", "do": ["a"]},
+    "count": {"when": "kind = 'call' and customer.interactions > 0", "count": 1, "within": "30d",
+              "do": ["a"]},
+    "rest": {"when": "kind = 'call'", "cooldown": "1d", "do": ["a"]},
+}
+REMEMBERED = """
+    INSERT INTO touchlog.timer SELECT 'wait', n::text, now() + n * interval '1 s', md5(n::text)::uuid
+        FROM generate_series(200001, 500000) n;
+    INSERT INTO touchlog.rule_state SELECT r, n::text, now() - interval '300 d'
+        FROM generate_series(1, 200000) n, unnest('{wait,rest,count}'::text[]) r;
+    INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state, rule_set,
+        decided_at, settled_at)
+    SELECT r, n::text, md5(r || n)::uuid, now() - interval '300 d', n, 'fired', 1, now(),
+        CASE r WHEN 'wait' THEN now() - interval '300 d' END
+    FROM generate_series(1, 200000) n, unnest('{wait,rest,count}'::text[]) r"""
+
+
+def deciding(db):
+    conn = connect(db)
+    rows(conn, "SELECT touchlog.rule_set_activate(%s)", [load(conn, RULES)])
+    rows(conn, "UPDATE touchlog.rule SET since = '2020-01-01'")
+    rows(conn, REMEMBERED)
+    for table in "timer", "rule_state", "firing":
+        rows(conn, f"VACUUM ANALYZE touchlog.{table}")
+    plans = Plans(db, SESSION)
+    _, seen = plans.of(APPEND.replace("md5('key' || n)", "md5('rules' || n)")
+                       .replace("md5('append' || n)", "md5('ruled' || n)"))
+    empty = without_rows(conn)
+    check("a batch that matches", seen, {"interaction", "customer", "firing", "rule_state"}, empty)
+    same("and fires two rules of each event", rows(conn, """SELECT rule, count(*)
+        FROM touchlog.firing WHERE origin_at > now() - interval '1 d' GROUP BY 1 ORDER BY 1"""),
+         [("count", 1000), ("rest", 1000)])
+    decided, seen = plans.of("SELECT touchlog.decide_due(1000, now() + interval '49 h', 'infinity')")
+    same("a thousand timers of 300 thousand are decided", decided, [(1000,)])
+    check("which", seen, {"interaction", "customer", "firing", "rule_state", "timer"}, empty)
+    _, seen = plans.of("SELECT touchlog.next_due()")
+    same("the next due time is the first of an index",
+         any(re.search(r"Limit.*Scan using timer_due", p, re.S) for p in seen), True)
+    pair = one(conn, "SELECT ARRAY[a_id, b_id] FROM touchlog.merge WHERE state = 'joined' LIMIT 1")
+    for what, call in ("split", "split"), ("join", "join_by_hand"):
+        _, seen = plans.of(f"SELECT touchlog.{call}(%s, %s)", pair)
+        check(f"a {what} of two who have waits and cooldowns", seen,
+              {"customer", "firing", "rule_state", "timer"}, empty)
+    plans.conn.close()
+    conn.close()
+
+
 def reading(db):
     plans = Plans(db, "SET jit = off")
-    # Next month's partition has no rows: there every way is the same.
-    empty = [name for (name,) in rows(plans.conn, """SELECT relname FROM pg_class
-        WHERE relkind = 'r' AND relname ~ '^interaction_' AND pg_relation_size(oid) = 0""")]
+    empty = without_rows(plans.conn)
     found, seen = plans.of("SELECT * FROM touchlog.timeline WHERE customer_id = 1009"
                            " ORDER BY occurred_at, id")
     same("a time line has what its customers did and took part in",
@@ -167,5 +223,6 @@ def test():
     conn.close()
     appending(db)
     beside(db)
+    deciding(db)
     reading(db)
     harness.drop(db)

@@ -28,6 +28,22 @@ CALLS = {
     "settle_parked": "SELECT touchlog.settle_parked(gen_random_uuid(), 'retried')",
     "prune_seen": "SELECT touchlog.prune_seen(NULL, 10)",
     "adopt_cluster": "SELECT touchlog.adopt_cluster()",
+    "rule_check": "SELECT touchlog.rule_check($$kind = 'x'$$, 'predicate')",
+    "rule_set_load": """SELECT touchlog.rule_set_load('x', $$[{"name": "r", "when": "kind = 'visit'",
+        "wait": "'2 d'::interval", "unless": "kind = 'y'"}]$$, '[]')""",
+    "rule_set_activate":
+        "SELECT touchlog.rule_set_activate((SELECT max(version) FROM touchlog.rule_set))",
+    "rule_test": "SELECT touchlog.rule_test((SELECT max(id) FROM touchlog.rule), now())",
+    "rule_test_exactness":
+        "SELECT touchlog.rule_test_exactness((SELECT max(id) FROM touchlog.rule), now())",
+    "rule_arm": "SELECT touchlog.rule_arm('r', now() - interval '1 d')",
+    "rule_explain": f"SELECT touchlog.rule_explain('r', '{ID}')",
+    "firings_fire": "SELECT touchlog.firings_fire('{1}')",
+    "decide_due": "SELECT touchlog.decide_due(10)",
+    "next_due": "SELECT touchlog.next_due()",
+    "horizon": "SELECT touchlog.horizon()",
+    "daemon_seen": "SELECT touchlog.daemon_seen('a', NULL)",
+    "daemon_left": "SELECT touchlog.daemon_left('a')",
     "join_by_hand": "SELECT touchlog.join_by_hand(1, 2)",
     "split": "SELECT touchlog.split(1, 2)",
     "note_consent": "SELECT touchlog.note_consent('{}', now(), now())",
@@ -35,9 +51,23 @@ CALLS = {
     "may_send": "SELECT touchlog.may_send('{}', 1, '{}')",
     "suppress": "SELECT touchlog.suppress('email', 'x@y.example')",
     "unsubscribe_look": "SELECT touchlog.unsubscribe_look('x')",
+    "outbox_claim": "SELECT touchlog.outbox_claim(1, 'x', '1 s', '{}')",
+    "outbox_configured": "SELECT touchlog.outbox_configured('{}')",
+    "outbox_measure": "SELECT touchlog.outbox_measure()",
+    "outbox_next": "SELECT touchlog.outbox_next()",
+    "outbox_recover": "SELECT touchlog.outbox_recover('x')",
+    "outbox_retry": "SELECT touchlog.outbox_retry(NULL)",
+    "outbox_set_paused": "SELECT touchlog.outbox_set_paused(false, 'x', NULL)",
+    "outbox_settle": "SELECT touchlog.outbox_settle(1, 'x', 1, 'done', NULL, NULL, NULL)",
+    "task_assign": "SELECT touchlog.task_assign(1, 'x')",
+    "task_done": "SELECT touchlog.task_done(1, 'x')",
+    "task_overdue": "SELECT touchlog.task_overdue(1)",
     "timeline": "SELECT count(*) FROM touchlog.timeline WHERE customer_id = 1",
     "schema_version": "SELECT count(*) FROM touchlog.schema_version",
 }
+
+# What a reader may call too.
+COMMON = ["at", "str", "num", "has", "ts", "ptr", "open_time_add", "open_time_between"]
 
 NOT_THE_DAEMON = [
     "UPDATE touchlog.interaction SET kind = 'x'",
@@ -60,6 +90,22 @@ NOT_THE_DAEMON = [
     "SELECT touchlog.harden('{email}', '{a}', '{t}')",
     "SELECT touchlog.make_partition('interaction', 'x', now(), now())",
     "SELECT touchlog.note_change('joined', 1, 2, NULL)",
+    "UPDATE touchlog.rule SET when_sql = 'true'",
+    "INSERT INTO touchlog.rule_set (sha256) VALUES ('x')",
+    "UPDATE touchlog.rule_set SET active = true",
+    "DELETE FROM touchlog.timer",
+    "UPDATE touchlog.rule_state SET last_fired_at = NULL",
+    "UPDATE touchlog.firing SET state = 'fired'",
+    "DELETE FROM touchlog.rule_trouble",
+    "UPDATE touchlog.calendar SET zone = 'UTC'",
+    "UPDATE touchlog.daemon SET seen_at = now()",
+    "SELECT touchlog.match_any('{}', now(), now())",
+    "SELECT touchlog.match_rows('{}', now(), now())",
+    "SELECT touchlog.rules_compile()",
+    "SELECT touchlog.rule_read('{true}', '{predicate}')",
+    "SELECT touchlog.firings_enqueue('{1}', now())",
+    "CREATE OR REPLACE FUNCTION touchlog.match_rows(uuid[], timestamptz, timestamptz)"
+    " RETURNS SETOF touchlog.hit LANGUAGE sql AS 'SELECT NULL::touchlog.hit'",
     "CREATE TABLE touchlog.mine (x int)",
     "CREATE FUNCTION touchlog.accept() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "DROP TABLE touchlog.interaction",
@@ -68,7 +114,9 @@ NOT_THE_DAEMON = [
 ]
 
 READ = ["interaction", "document", "participant", "customer", "identity", "merge", "seen",
-        "cluster", "parked", "customer_change", "schema_version", "timeline"]
+        "cluster", "parked", "customer_change", "rule_set", "rule", "rule_trouble", "rule_state",
+        "timer", "firing", "outbox", "delivery", "task", "calendar", "calendar_hours",
+        "calendar_holiday", "daemon", "cursor", "schema_version", "timeline"]
 
 
 def append(conn):
@@ -99,22 +147,43 @@ def daemon(db):
     same("touchlog_daemon does the whole append", append(conn), 1)
     same("and calls whatever else it must",
          [name for name, sql in CALLS.items() if refusal(conn, sql) == DENIED], [])
+    same("a batch that matches is matched", one(
+        conn, f"SELECT n_hits FROM touchlog.match('{{{ID}}}', {AT}, {AT})"), 1)
     rows(conn, "RESET ROLE; SET SESSION AUTHORIZATION touchlog_daemon")
     same("and does nothing that it need not",
          [sql for sql in NOT_THE_DAEMON if refusal(conn, sql) != DENIED], [])
     same("every function is either its own or closed", rows(admin, """
         SELECT proname FROM pg_proc p WHERE pronamespace = 'touchlog'::regnamespace
             AND has_function_privilege('touchlog_daemon', oid, 'EXECUTE')
-            AND proname NOT IN ('accept', 'append', 'at') AND proname <> ALL (%s)
+            AND proname NOT IN ('accept', 'append') AND proname <> ALL (%s)
         UNION SELECT proname FROM pg_proc p, pg_roles r
         WHERE pronamespace = 'touchlog'::regnamespace AND r.rolname = 'touchlog_reader'
-            AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND proname <> 'at'""",
-        [list(CALLS)]), [])
+            AND has_function_privilege(r.oid, p.oid, 'EXECUTE') AND proname <> ALL (%s)""",
+        [list(CALLS) + COMMON, COMMON]), [])
+    own_text(conn)
     same("what runs as touchlog_admin has its search_path fixed", rows(admin, """
         SELECT proname FROM pg_proc WHERE pronamespace = 'touchlog'::regnamespace AND prosecdef
             AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)"""), [])
     admin.close()
     conn.close()
+
+
+def own_text(conn):
+    """What only it defined would run as touchlog_admin, were it let into a predicate."""
+    rows(conn, """CREATE FUNCTION pg_temp.mine(text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS
+        $$ BEGIN UPDATE touchlog.rule SET mode = 'off'; RETURN true; END $$;
+        CREATE FUNCTION pg_temp.num(jsonb, text) RETURNS numeric IMMUTABLE LANGUAGE sql
+        AS 'SELECT 1';
+        CREATE DOMAIN pg_temp.text_of_mine AS text CHECK (pg_temp.mine(value));
+        CREATE OPERATOR pg_temp.=== (FUNCTION = pg_temp.mine, RIGHTARG = text)""")
+    check = "SELECT touchlog.rule_check(%s, 'predicate')"
+    same("no function, domain or operator of its own comes into a rule",
+         [text for text in ("pg_temp.mine(kind)", "kind::pg_temp.text_of_mine = 'x'",
+                            "OPERATOR(pg_temp.===) kind") if refusal(conn, check, [text]) != DENIED],
+         [])
+    same("and none is found by a name of touchlog's",
+         one(conn, check, ["num(attributes, 'x') = 1"]),
+         "(touchlog.num(attributes, 'x'::text) = (1)::numeric)")
 
 
 def reader(db):

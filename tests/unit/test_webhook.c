@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Action webhook by itself: what it posts, and what it makes of the answer.  The job, the dispatcher
- * and the HTTP client are this file's own.
+ * Action webhook by itself: what it posts, and what it makes of the answer.  The job, the
+ * dispatcher and the HTTP client are this file's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -185,8 +185,8 @@ end(void **state)
 	return 0;
 }
 
-/* The text that the reference libraries' vector signs has a space, which our JSON has not; so the id,
- * time and secret are the vector's, and the signature was made with `openssl dgst`. */
+/* The text that the reference libraries' vector signs has a space, which our JSON has not; so the
+ * id, time and secret are the vector's, and the signature was made with `openssl dgst`. */
 static void
 a_request_is_signed_as_standard_webhooks_says(void **state)
 {
@@ -202,7 +202,8 @@ a_request_is_signed_as_standard_webhooks_says(void **state)
 	assert_string_equal(fetch.body, "{\"test\":2432232314}");
 	assert_non_null(strstr(fetch.headers, "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek\n"));
 	assert_non_null(strstr(fetch.headers, "webhook-timestamp: 1614265330\n"));
-	assert_non_null(strstr(fetch.headers, "webhook-signature: v1,Vif40peJBP7Iyl0XGmu61n4MwdrcHov5CFREBpE0svs=\n"));
+	assert_non_null(strstr(fetch.headers,
+	    "webhook-signature: v1,Vif40peJBP7Iyl0XGmu61n4MwdrcHov5CFREBpE0svs=\n"));
 	answer(&(struct http_got){ .status = 204 });
 	assert_int_equal(job.end, ACTION_DONE);
 	json_object_put(job.payload);
@@ -226,8 +227,8 @@ each_answer_has_its_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct action_job job;
-		struct conf *c = start(&job, "actions: { a: { type: webhook, url: \"http://h/\" } }\n",
-		    "{\"rule\":\"r\"}");
+		struct conf *c = start(&job, "actions: { a: { type: webhook, url: "
+		    "\"http://h/\" } }\n", "{\"rule\":\"r\"}");
 
 		answer(&cases[i].got);
 		assert_int_equal(job.end, cases[i].end);
