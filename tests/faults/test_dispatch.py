@@ -352,13 +352,13 @@ def waiting(database):
 
 
 def test_a_copy_restored_while_timers_and_actions_wait_does_nothing_until_it_is_told_to(mortal, daemon, copy, tmp_path, size, tell):
-    n = size(20, 500)
+    n, wait_s = size(20, 200), size(5, 25)      # in which all is tried once and dumped
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     with Receiver(*[503] * 10 * n) as original, Receiver() as receiver, SmtpSink() as sink:
         sink.say["RCPT"].extend(["450 4.2.0 not now"] * 10 * n)
         rules = {"now": {"when": "kind = 'hit'", "do": ["hook", "mail"]},
-                 "later": {"when": "kind = 'hit'", "wait": "5s", "per": "interaction", "do": ["task", "hook"]}}
+                 "later": {"when": "kind = 'hit'", "wait": f"{wait_s}s", "per": "interaction", "do": ["task", "hook"]}}
 
         def conf(r, s, name):
             c = mail_config(s, tmp_path / name, rules=rules, outbound=OPEN)
@@ -370,7 +370,8 @@ def test_a_copy_restored_while_timers_and_actions_wait_does_nothing_until_it_is_
         until(lambda: original.got and mortal.one("SELECT count(*) FROM touchlog.outbox WHERE attempts > 0") == 2 * n, "all were tried once")
         there = copy(mortal)
         d.stop()
-        until(lambda: there.one("SELECT count(*) FROM touchlog.timer WHERE due > now()") == 0, "the timers are due")
+        assert there.one("SELECT count(*) FROM touchlog.timer") == n
+        until(lambda: there.one("SELECT count(*) FROM touchlog.timer WHERE due > now()") == 0, "the timers are due", wait_s + harness.DEADLINE_S)
         with SmtpSink() as copys_sink:
             with held(there, conf(receiver, copys_sink, "b")) as d:
                 until(lambda: waiting(there) == 4 * n and d.logged("actions_paused"), "all is decided")
