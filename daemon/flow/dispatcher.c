@@ -282,7 +282,10 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 static void
 on_up(void *owner)
 {
-	dispatcher_wake(owner);
+	struct dispatcher *d = owner;
+
+	d->up_us = clock_mono_us();
+	dispatcher_wake(d);
 }
 
 static void

@@ -78,6 +78,7 @@ struct dispatcher {
 	bool			 again;		/* at once */
 	bool			 has_recovered, has_adopted, has_configured, is_seen;
 	bool			 was_spooling;	/* as it was last told */
+	int64_t			 up_us;		/* clock_mono_us(), since it is connected */
 	int64_t			 started_us, seen_us, measured_us;	/* clock_mono_us() */
 	int64_t			 timer_us;	/* likewise, when the next timer is due */
 	int64_t			 complained_us;	/* clock_mono_us(), of a step that fails each time */

@@ -28,6 +28,8 @@ enum {
 	NUMBER_BYTES	= 32,
 };
 
+#define ENDLESS_US	(INT64_C(100) * 365 * 86400 * 1000000)
+
 const struct pg_statement dispatch_statements[] = {
 	{ "recover", "SELECT touchlog.outbox_recover($1, $2)" },
 	{ "adopt", "SELECT touchlog.adopt_cluster()" },
@@ -329,13 +331,23 @@ wants_decide(const struct dispatcher *d)
 	    clock_mono_us() - d->started_us > SPOOL_OPENS_US);
 }
 
+/* After an outage that was longer than the grace, spools still have to come in: it begins with
+ * the connection then, however long ago a timer was due. */
+static int64_t
+grace_us(const struct dispatcher *d)
+{
+	int64_t us = d->grace_ms * 1000;
+
+	return clock_mono_us() - d->up_us < us ? ENDLESS_US : us;
+}
+
 static bool
 send_decide(struct dispatcher *d, PGconn *pg)
 {
 	char n[NUMBER_BYTES], grace[NUMBER_BYTES];
 
 	return send(pg, "decide", 2, (const char *const[]){ number(n, DISPATCH_DECIDE_MAX),
-	    seconds(grace, d->grace_ms * 1000) });
+	    seconds(grace, grace_us(d)) });
 }
 
 static void

@@ -191,6 +191,26 @@ def test_a_reply_in_the_spool_cancels_the_timer_that_fell_due_while_the_database
     assert not receiver.got and mortal.one("SELECT count(*) FROM touchlog.task") == 0
 
 
+def test_a_reply_in_the_spool_cancels_the_timer_although_the_outage_was_longer_than_the_grace(mortal, daemon, receiver, tmp_path):
+    """The daemon that has it comes back later than the one that decides."""
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    ours = daemon(config(receiver, tmp_path / "a", rules=FOLLOW_UP, timer_grace="5s"), database=mortal)
+    late = daemon(config(receiver, tmp_path / "b", rules=FOLLOW_UP, timer_grace="5s"), database=mortal)
+    wait_active(mortal, FOLLOW_UP)
+    until(lambda: mortal.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
+    assert say(ours, "question", "message")["status"] == "logged"
+    over = time.monotonic() + WAIT_S + 5
+    mortal.cluster.stop("immediate")
+    assert say(late, "answer", "reply")["status"] == "spooled"
+    with hanging([late.p.pid]):
+        until(lambda: time.monotonic() > over + 0.3, "the grace after the timer's time is over")
+        mortal.cluster.start()
+        until(lambda: ours.metrics()['touchlog_database_connected{role="dispatcher"}'] == 1, "ours is back")
+        time.sleep(1.5)     # what must not happen has had its time
+        assert not mortal.rows("SELECT state FROM touchlog.firing")
+    assert decided(mortal) == ("cancelled", "answer")
+
+
 def two_daemons(receiver, tmp_path, mortal, daemon, **more):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     both = [daemon(config(receiver, tmp_path / name, rules=FOLLOW_UP, **more), database=mortal) for name in "ab"]
