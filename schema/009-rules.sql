@@ -235,16 +235,15 @@ BEGIN
 END $$;
 
 -- Everything that occurred before is in the log, as far as is known; infinity: nothing is on
--- its way.  Who has not been seen for 30 s may have spooled since; who is gone for a day, or a
--- source that is not read for a day, holds nothing up any more.
+-- its way.  A daemon may have spooled since it was last seen, for it may have lost us the moment
+-- after; who is gone for a day, or a source that is not read for a day, holds nothing up any more.
 CREATE FUNCTION touchlog.horizon(now timestamptz DEFAULT clock_timestamp()) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
 	RETURN least('infinity',
-	    (SELECT min(least(d.oldest_spooled_at,
-		CASE WHEN d.seen_at < now - interval '30 s' THEN d.seen_at END))
-	    FROM touchlog.daemon d WHERE d.seen_at > now - interval '1 day'),
+	    (SELECT min(least(d.oldest_spooled_at, d.seen_at)) FROM touchlog.daemon d
+	    WHERE d.seen_at > now - interval '1 day'),
 	    (SELECT min(c.caught_up_at) FROM touchlog.cursor c
 	    WHERE c.caught_up_at > now - interval '1 day'));
 END $$;

@@ -276,7 +276,8 @@ BEGIN
 	END LOOP;
 	IF waiting THEN
 		state := CASE WHEN start.due > now THEN 'pending'
-		    WHEN ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown THEN 'cooldown' ELSE fired END;
+		    WHEN ever AND last_fired IS NOT NULL OR start.due < last_fired + cooldown
+			THEN 'cooldown' ELSE fired END;
 		done := done || ROW(state, start.id, start.occurred_at, start.customer_id, NULL,
 		    start.due)::touchlog.decision;
 	END IF;
@@ -370,7 +371,8 @@ BEGIN
 				END IF;
 			END LOOP;
 			due := next;
-			IF need IS NULL AND cardinality(known) > 8 THEN	-- what is settled starts nothing
+			-- What is settled starts nothing more.
+			IF need IS NULL AND settled_at IS NOT NULL AND cardinality(known) > 8 THEN
 				known := ARRAY(SELECT x FROM unnest(known) x WHERE x.occurred_at >= settled_at
 				    ORDER BY x.occurred_at, x.id);
 			END IF;

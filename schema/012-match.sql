@@ -120,45 +120,79 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN touchlog.rule_log_each(r, member, thread, low);
 END $$;
 
--- Decides one rule without a wait for one subject, whose rule_state row is locked.  fresh: its
--- matches of this batch, in order.  Returns the firings that fired.
-CREATE FUNCTION touchlog.match_counted(r touchlog.rule, subject text, root bigint,
-    fresh touchlog.log_row[], at timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS $$
+-- What one rule that counts or rests has to decide on for one subject: its matches of this batch,
+-- in order, and when it last fired.
+CREATE TYPE touchlog.count_key AS (
+	n		int,
+	subject		text,
+	root		bigint,
+	thread		text,
+	low		timestamptz,	-- the log counts from here on
+	last_fired_at	timestamptz,
+	fresh		touchlog.log_row[]);
+CREATE TYPE touchlog.count_rows AS (n int, rows touchlog.log_row[]);
+
+-- The rows that count, by keys' n.  keys[n] is n's.
+CREATE FUNCTION touchlog.match_window(r touchlog.rule, keys touchlog.count_key[])
+RETURNS touchlog.count_rows[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	windows touchlog.count_rows[];
+	state text;
+BEGIN
+	IF r.count IS NULL THEN
+		RETURN ARRAY(SELECT ROW(k.n, k.fresh)::touchlog.count_rows FROM unnest(keys) k);
+	END IF;
+	WITH m AS (
+		SELECT array_agg(k.n) AS ns, array_agg(c.id) AS customers,
+		    array_agg(k.thread) AS threads, array_agg(k.low) AS lows,
+		    min(k.low) - interval '1 day' AS floor_at
+		FROM unnest(keys) k JOIN touchlog.customer c ON c.root_id = k.root)
+	SELECT array_agg(ROW(w.n, w.rows)::touchlog.count_rows) INTO windows
+	FROM (SELECT l.n, array_agg(ROW(l.row_id, l.row_received_at, l.row_occurred_at,
+		l.row_customer_id, l.w, l.u, l.row_due)::touchlog.log_row
+		ORDER BY l.row_occurred_at, l.row_id) AS rows
+	    FROM m, touchlog.rule_rows(r.id, m.ns, m.customers, m.threads, m.lows, m.floor_at) l
+	    GROUP BY l.n) w;
+	RETURN windows;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+	IF NOT touchlog.rule_is_to_blame(state) THEN
+		RAISE;
+	END IF;
+	RETURN ARRAY(SELECT ROW(k.n, touchlog.rule_log(r, k.root, k.thread, k.low))::touchlog.count_rows
+	    FROM unnest(keys) k);
+END $$;
+
+-- Decides one rule without a wait for subjects whose rule_state rows are locked.  Returns the
+-- firings that fired.
+CREATE FUNCTION touchlog.match_counted(r touchlog.rule, keys touchlog.count_key[], at timestamptz)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-	from_at timestamptz := fresh[1].occurred_at;
-	from_id uuid := fresh[1].id;
-	rows touchlog.log_row[] := fresh;
-	found_ids uuid[];
-	decided uuid[] := '{}';
-	names text[] := touchlog.subject_aliases(root, subject);
-	last timestamptz;
+	windows touchlog.count_rows[] := touchlog.match_window(r, keys);
 	fired bigint[];
 BEGIN
-	IF r.count IS NOT NULL THEN
-		rows := touchlog.rule_log(r, root, substring(subject FROM '^[^ ]* (.*)$'),
-		    touchlog.rule_reach(r, from_at));
-		found_ids := ARRAY(SELECT x.id FROM unnest(rows) x
-		    WHERE (x.occurred_at, x.id) >= (from_at, from_id));
-		decided := ARRAY(SELECT f.origin_id FROM touchlog.firing f
-		    WHERE f.rule = r.name AND f.origin_id = ANY(found_ids));
-	END IF;
-	last := (SELECT max(s.last_fired_at) FROM touchlog.rule_state s
-	    WHERE s.rule = r.name AND s.subject = ANY(names));
-	WITH f AS (
+	WITH d AS (
+		SELECT w.k, x.* FROM (SELECT keys[u.n] AS k, u.rows FROM unnest(windows) u OFFSET 0) w
+		LEFT JOIN LATERAL (SELECT array_agg(f.origin_id) AS ids
+		    FROM unnest(w.rows) l JOIN touchlog.firing f ON f.rule = r.name AND f.origin_id = l.id
+		    WHERE r.count IS NOT NULL AND l.occurred_at >= ((w.k).fresh)[1].occurred_at) o ON true
+		CROSS JOIN LATERAL unnest(touchlog.fold_count(r, w.rows, ((w.k).fresh)[1].occurred_at,
+		    ((w.k).fresh)[1].id, coalesce(o.ids, '{}'), (w.k).last_fired_at)) x),
+	f AS (
 		INSERT INTO touchlog.firing (rule, subject, origin_id, origin_at, customer_id, state,
 		    rule_set, decided_at)
-		SELECT r.name, subject, d.origin_id, d.origin_at, d.customer_id, d.state, r.rule_set, at
-		FROM unnest(touchlog.fold_count(r, rows, from_at, from_id, decided, last)) d
+		SELECT r.name, (d.k).subject, d.origin_id, d.origin_at, d.customer_id, d.state, r.rule_set,
+		    at
+		FROM d
 		ON CONFLICT ON CONSTRAINT firing_rule_origin_id_key DO NOTHING
-		RETURNING id, origin_id, state)
-	SELECT array_agg(f.id) FILTER (WHERE f.state = 'fired'),
-	    max(touchlog.at(f.origin_id)) FILTER (WHERE f.state IN ('fired', 'shadowed'))
-	INTO fired, last FROM f;
-	IF last IS NOT NULL THEN
-		UPDATE touchlog.rule_state s SET last_fired_at = greatest(s.last_fired_at, last)
-		WHERE s.rule = r.name AND s.subject = subject;
-	END IF;
+		RETURNING id, subject, origin_id, state),
+	u AS (
+		UPDATE touchlog.rule_state s SET last_fired_at = greatest(s.last_fired_at, x.last)
+		FROM (SELECT f.subject, max(touchlog.at(f.origin_id)) AS last FROM f
+		    WHERE f.state IN ('fired', 'shadowed') GROUP BY 1) x
+		WHERE s.rule = r.name AND s.subject = x.subject)
+	SELECT array_agg(f.id) FILTER (WHERE f.state = 'fired') INTO fired FROM f;
 	RETURN coalesce(fired, '{}');
 END $$;
 
@@ -170,7 +204,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	counted touchlog.hit[];
 	r touchlog.rule;
-	k record;
+	keys touchlog.count_key[];
 	fired bigint[] := '{}';
 BEGIN
 	SELECT array_agg(h) INTO counted FROM unnest(hits) h JOIN touchlog.rule x ON x.id = h.rule
@@ -181,16 +215,27 @@ BEGIN
 	INSERT INTO touchlog.rule_state AS s (rule, subject)
 	SELECT DISTINCT h.name, h.subject FROM unnest(counted) h ORDER BY 1, 2
 	ON CONFLICT ON CONSTRAINT rule_state_pkey DO UPDATE SET touched = s.touched + 1;
-	FOR k IN
-		SELECT h.rule, h.subject, h.root, array_agg(ROW(h.id, h.received_at, h.occurred_at,
-		    h.customer_id, true, false, NULL)::touchlog.log_row ORDER BY h.occurred_at, h.id)
-		    AS fresh
-		FROM unnest(counted) h GROUP BY 1, 2, 3 ORDER BY 1, 2
+	FOR r IN
+		SELECT x.* FROM touchlog.rule x
+		WHERE x.id = ANY (ARRAY(SELECT h.rule FROM unnest(counted) h)) ORDER BY x.id
 	LOOP
-		IF r.id IS DISTINCT FROM k.rule THEN
-			SELECT x.* INTO STRICT r FROM touchlog.rule x WHERE x.id = k.rule;
-		END IF;
-		fired := fired || touchlog.match_counted(r, k.subject, k.root, k.fresh, at);
+		-- When it fired under another name of the customer's counts too.
+		SELECT array_agg(ROW(k.n, k.subject, k.root, k.thread,
+		    touchlog.rule_reach(r, k.fresh[1].occurred_at), s.last, k.fresh)::touchlog.count_key
+		    ORDER BY k.n)
+		INTO keys
+		FROM (SELECT row_number() OVER () AS n, h.subject, h.root,
+			substring(h.subject FROM '^[^ ]* (.*)$') AS thread, array_agg(ROW(h.id,
+			h.received_at, h.occurred_at, h.customer_id, true, false, NULL)::touchlog.log_row
+			ORDER BY h.occurred_at, h.id) AS fresh
+		    FROM unnest(counted) h WHERE h.rule = r.id GROUP BY h.subject, h.root) k
+		LEFT JOIN LATERAL (
+		    SELECT max(x.last_fired_at) AS last
+		    FROM touchlog.customer m JOIN touchlog.rule_state x ON x.rule = r.name
+			AND x.subject = m.id || coalesce(' ' || k.thread, '')
+		    WHERE m.root_id = k.root AND (r.ever OR r.cooldown IS NOT NULL)
+			AND r.per <> 'interaction') s ON true;
+		fired := fired || touchlog.match_counted(r, keys, at);
 	END LOOP;
 	RETURN fired;
 END $$;
@@ -199,11 +244,13 @@ END $$;
 -- first, and then match_too_late() sees its firing.
 CREATE FUNCTION touchlog.match_timers(hits touchlog.hit[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM FROM touchlog.timer t
-	JOIN (SELECT DISTINCT h.name, h.subject FROM unnest(hits) h
-	    WHERE h.subject IS NOT NULL AND (h.is_unless OR h.due IS NOT NULL)) x
-	    ON t.rule = x.name AND t.subject = x.subject
-	ORDER BY t.rule, t.subject FOR UPDATE OF t;
+	IF EXISTS (SELECT FROM unnest(hits) h WHERE h.is_unless) THEN	-- else the INSERT locks in order
+		PERFORM FROM touchlog.timer t
+		JOIN (SELECT DISTINCT h.name, h.subject FROM unnest(hits) h
+		    WHERE h.subject IS NOT NULL AND (h.is_unless OR h.due IS NOT NULL)) x
+		    ON t.rule = x.name AND t.subject = x.subject
+		ORDER BY t.rule, t.subject FOR UPDATE OF t;
+	END IF;
 	-- least() leaves `due` as it is but for a match that is due before the armed one; while
 	-- the value stays the same the update is HOT.
 	INSERT INTO touchlog.timer AS t (rule, subject, due, origin_id)
@@ -357,6 +404,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n_rules int;
 	alone int[];
+	matching uuid[];
 	hits touchlog.hit[];
 	state text;
 	rest record;
@@ -372,8 +420,9 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
-		SELECT array_agg(h) INTO hits FROM touchlog.match_rows(ids, low, high) h;
-		IF hits IS NOT NULL THEN
+		matching := touchlog.match_any(ids, low, high);
+		IF matching IS NOT NULL THEN
+			SELECT array_agg(h) INTO hits FROM touchlog.match_rows(matching, low, high) h;
 			n_hits := cardinality(hits);
 			PERFORM touchlog.match_apply(hits, at);
 		END IF;

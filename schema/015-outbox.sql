@@ -476,13 +476,15 @@ BEGIN
 	RETURN true;
 END $$;
 
--- A daemon that comes back after a crash takes up what it had.
-CREATE FUNCTION touchlog.outbox_recover(instance text) RETURNS integer
+-- What this daemon had claimed and knows nothing of (held: what it does know) is due at once: it was
+-- killed, or its connection was lost before it heard of its claim.
+CREATE FUNCTION touchlog.outbox_recover(instance text, held bigint[] DEFAULT '{}') RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	n integer;
 BEGIN
-	UPDATE touchlog.outbox o SET next_at = clock_timestamp() WHERE o.claimed_by = instance;
+	UPDATE touchlog.outbox o SET next_at = clock_timestamp()
+	WHERE o.claimed_by = instance AND o.id <> ALL (held);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END $$;

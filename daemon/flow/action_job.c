@@ -229,6 +229,15 @@ action_job_free_all(struct dispatcher *d)
 	}
 }
 
+void
+action_job_ids(const struct dispatcher *d, struct buf *out)
+{
+	const struct action_job *job;
+
+	TAILQ_FOREACH(job, &d->jobs, in_list)
+		buf_printf(out, "%s%" PRId64, out->n > 1 ? "," : "", job->id);
+}
+
 /* ---- what an action may ask ---- */
 
 const struct action *

@@ -107,7 +107,7 @@ break_round(struct dispatcher *d)
 	}
 	PQclear(d->claimed);
 	d->claimed = NULL;
-	d->in_round = d->is_seen = d->has_adopted = d->has_decided = false;
+	d->in_round = d->is_seen = d->has_adopted = d->has_recovered = d->has_decided = false;
 }
 
 static void
@@ -282,7 +282,10 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 static void
 on_up(void *owner)
 {
-	dispatcher_wake(owner);
+	struct dispatcher *d = owner;
+
+	d->up_us = clock_mono_us();
+	dispatcher_wake(d);
 }
 
 static void
@@ -326,6 +329,7 @@ dispatcher_new(struct loop *l, const struct dispatcher_conf *conf, struct action
 	d->conf = *conf;
 	d->loop = l;
 	d->started_us = clock_mono_us();
+	d->timer_us = INT64_MAX;
 	TAILQ_INIT(&d->jobs);
 	TAILQ_INIT(&d->settlements);
 	if (!init(d, err)) {

@@ -9,6 +9,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/buf.h"
 #include "base/checked.h"
 #include "base/str.h"
 #include "flow/action.h"
@@ -77,7 +78,9 @@ struct dispatcher {
 	bool			 again;		/* at once */
 	bool			 has_recovered, has_adopted, has_configured, is_seen;
 	bool			 was_spooling;	/* as it was last told */
+	int64_t			 up_us;		/* clock_mono_us(), since it is connected */
 	int64_t			 started_us, seen_us, measured_us;	/* clock_mono_us() */
+	int64_t			 timer_us;	/* likewise, when the next timer is due */
 	int64_t			 complained_us;	/* clock_mono_us(), of a step that fails each time */
 	bool			 is_stopping, has_to_leave, spool_is_empty, has_left;
 };
@@ -111,6 +114,8 @@ void	settlement_free(struct dispatcher *d, struct settlement *s);
 
 /* What was claimed is begun.  false: the row does not fit, or memory is out: its lease runs out. */
 TL_MUST bool action_job_start(struct dispatcher *d, const PGresult *res, int row);
+/* Adds the ids of what is under way to an array's text, behind its first byte. */
+void	action_job_ids(const struct dispatcher *d, struct buf *out);
 /* Ends what is under way, as `lost`. */
 void	action_job_cancel_all(struct dispatcher *d);
 /* The same, and nobody is told. */

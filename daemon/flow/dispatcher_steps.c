@@ -23,11 +23,15 @@ enum {
 	MEASURE_US	= 10 * 1000000,
 	SPOOL_OPENS_US	= 10 * 1000000,	/* after that timers no longer wait to hear of it */
 	FAILURES_MAX	= 20,		/* of a settlement: then its lease runs out */
+	HORIZON_S	= 3600,		/* a timer further away is as good as none */
+	HELD_MAX_BYTES	= 1024 * 1024,	/* far more than DISPATCH_JOBS_MAX ids */
 	NUMBER_BYTES	= 32,
 };
 
+#define ENDLESS_US	(INT64_C(100) * 365 * 86400 * 1000000)
+
 const struct pg_statement dispatch_statements[] = {
-	{ "recover", "SELECT touchlog.outbox_recover($1)" },
+	{ "recover", "SELECT touchlog.outbox_recover($1, $2)" },
 	{ "adopt", "SELECT touchlog.adopt_cluster()" },
 	{ "configured", "SELECT touchlog.outbox_configured($1)" },
 	{ "seen", "SELECT touchlog.daemon_seen($1, to_timestamp($2::float8))" },
@@ -80,10 +84,24 @@ wants_recover(const struct dispatcher *d)
 	return !d->has_recovered && !d->is_stopping;
 }
 
+/* Of a claim whose answer was lost with its connection nobody here knows, as after a crash. */
 static bool
 send_recover(struct dispatcher *d, PGconn *pg)
 {
-	return send(pg, "recover", 1, (const char *const[]){ d->instance });
+	struct settlement *s;
+	struct buf held;
+	bool ok;
+
+	buf_init(&held, HELD_MAX_BYTES);
+	buf_text(&held, "{");
+	action_job_ids(d, &held);
+	TAILQ_FOREACH(s, &d->settlements, in_list)
+		buf_printf(&held, "%s%" PRId64, held.n > 1 ? "," : "", s->id);
+	buf_add(&held, "}", sizeof("}"));
+	ok = !buf_ok(&held) ||
+	    send(pg, "recover", 2, (const char *const[]){ d->instance, held.p });
+	buf_fini(&held);
+	return ok;
 }
 
 static void
@@ -93,8 +111,8 @@ read_recover(struct dispatcher *d, const PGresult *res)
 
 	d->has_recovered = true;
 	if (n > 0)
-		log_warn("deliveries_recovered", F_NUM("n", n), F_TEXT("why", "they were under way "
-		    "when this daemon was last ended, and are tried again"));
+		log_warn("deliveries_recovered", F_NUM("n", n), F_TEXT("why", "they were claimed "
+		    "when this daemon or its connection ended, and are tried again"));
 }
 
 static bool
@@ -147,6 +165,8 @@ wants_seen(const struct dispatcher *d)
 	if (!d->conf.has_spool || d->has_to_leave ||
 	    !intake_oldest_spooled(d->conf.intake, &oldest_us))
 		return false;
+	if (d->timer_us >= d->seen_us && d->timer_us <= clock_mono_us())
+		return true;	/* it waits to hear whether we have spooled something */
 	return !d->is_seen || clock_mono_us() - d->seen_us >= SEEN_US ||
 	    (oldest_us != 0) != d->was_spooling;
 }
@@ -311,13 +331,23 @@ wants_decide(const struct dispatcher *d)
 	    clock_mono_us() - d->started_us > SPOOL_OPENS_US);
 }
 
+/* After an outage that was longer than the grace, spools still have to come in: it begins with
+ * the connection then, however long ago a timer was due. */
+static int64_t
+grace_us(const struct dispatcher *d)
+{
+	int64_t us = d->grace_ms * 1000;
+
+	return clock_mono_us() - d->up_us < us ? ENDLESS_US : us;
+}
+
 static bool
 send_decide(struct dispatcher *d, PGconn *pg)
 {
 	char n[NUMBER_BYTES], grace[NUMBER_BYTES];
 
 	return send(pg, "decide", 2, (const char *const[]){ number(n, DISPATCH_DECIDE_MAX),
-	    seconds(grace, d->grace_ms * 1000) });
+	    seconds(grace, grace_us(d)) });
 }
 
 static void
@@ -467,11 +497,23 @@ note_pause(struct dispatcher *d, bool is_paused)
 	host_gates_release(d->gates);
 }
 
+/* Never before the timer is due by the database's clock: the answer was on its way since. */
+static int64_t
+next_timer_us(const PGresult *res)
+{
+	double s = real(res, 2);
+
+	if (PQgetisnull(res, 0, 2) || s > HORIZON_S)
+		return INT64_MAX;
+	return clock_mono_us() + (int64_t)((s > -HORIZON_S ? s : -HORIZON_S) * 1e6);
+}
+
 static void
 read_next(struct dispatcher *d, const PGresult *res)
 {
+	d->timer_us = next_timer_us(res);
 	note_pause(d, PQgetvalue(res, 0, 0)[0] == 't');
-	d->wait_s = 3600;
+	d->wait_s = HORIZON_S;
 	if (wants_claim(d))
 		take_sooner(d, res, 1);
 	if (wants_decide(d))

@@ -147,7 +147,8 @@ class Cluster:
 
     def empty(self, options=""):
         """A database without the touchlog schema (but the cluster has the roles)."""
-        name = f"touchlog_e2e_{next(self.numbers)}"
+        # Ours alone: where a server of another run of the tests has got the port of one that was killed, it has no such one.
+        name = f"touchlog_e2e_{os.getpid()}_{next(self.numbers)}"
         self.database().run(f"CREATE DATABASE {name}{options}")
         return self.database(name)
 

@@ -20,7 +20,8 @@ def port():
     """A free port that the kernel gives to no outgoing connection: a daemon that is killed gets it again."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
         low = int(f.read().split()[0])
-    for number in itertools.count(low - 1, -1):
+    # Each run of the drills elsewhere: one would take the port of a daemon that another has just killed.
+    for number in itertools.count(low - 1 - os.getpid() % 400 * 20, -1):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -3,6 +3,8 @@
 the one that the drill names."""
 import os, socket, struct, threading
 
+import harness
+
 DIRECTIONS = ("to server", "to client")
 
 
@@ -12,7 +14,7 @@ class Proxied:
     def __init__(self, proxy, client):
         self.proxy, self.client = proxy, client
         self.server = socket.socket(socket.AF_UNIX)
-        self.is_held = self.is_writer = False
+        self.is_held = self.is_watched = False
 
     def start(self):
         try:
@@ -42,7 +44,7 @@ class Proxied:
                     if has_type:
                         self.pass_on(direction, there, message)
                     else:       # the startup packet
-                        self.is_writer = b"touchlogd writer\0" in message
+                        self.is_watched = self.proxy.role in message
                         has_type = True
                         there.sendall(message)
         except OSError:
@@ -53,7 +55,7 @@ class Proxied:
         if self.is_held:
             return
         there.sendall(message)
-        how = self.proxy.judge(direction, message) if self.is_writer else None
+        how = self.proxy.judge(direction, message) if self.is_watched else None
         if how == "hold":
             self.is_held = True
         elif how == "cut":
@@ -72,12 +74,14 @@ def whole_message(data, has_type):
 class Proxy:
     """`with Proxy(directory, cluster) as p:` p.path is the host for a conninfo.
 
-    arm("to server", 3) cuts the first writer's connection, both ways, once its third message from now on has passed;
-    arm(..., how="hold") lets nothing pass from then on, and keeps it open.
+    arm("to server", 3) cuts the first connection of that role (writer, dispatcher), both ways, once its third message from
+    now on has passed; arm(..., how="hold") lets nothing pass from then on, and keeps it open.  block() cuts all and lets
+    nobody connect until unblock().
     """
 
-    def __init__(self, directory, cluster):
+    def __init__(self, directory, cluster, role="writer"):
         self.path, self.target = str(directory), os.path.join(cluster.path, ".s.PGSQL.5432")
+        self.role, self.is_blocked = f"touchlogd {role}\0".encode(), False
         self.lock, self.rule, self.seen = threading.Lock(), None, []
         self.connections = []
 
@@ -101,7 +105,23 @@ class Proxy:
             except OSError:
                 return
             self.connections.append(Proxied(self, client))
-            self.connections[-1].start()
+            if self.is_blocked:
+                self.connections[-1].close()
+            else:
+                self.connections[-1].start()
+
+    def block(self):
+        self.is_blocked = True
+        for c in self.connections:
+            c.close()
+
+    def unblock(self):
+        self.is_blocked = False
+
+    def through(self, database, config):
+        """The configuration of a daemon that connects here."""
+        conninfo = f"host={self.path} port=5432 dbname={database.name} user={harness.DAEMON_ROLE}"
+        return {**config, "database": {**config.get("database", {}), "conninfo": conninfo}}
 
     def arm(self, direction, n, how="cut"):
         with self.lock:

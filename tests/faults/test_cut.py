@@ -19,11 +19,6 @@ def proxy(cluster):
         yield p
 
 
-def through(proxy, database, config):
-    conninfo = f"host={proxy.path} port=5432 dbname={database.name} user={harness.DAEMON_ROLE}"
-    return {**config, "database": {**config.get("database", {}), "conninfo": conninfo}}
-
-
 HELD = {"external_id": "held", "email": "held@people.example"}
 
 
@@ -31,7 +26,7 @@ HELD = {"external_id": "held", "email": "held@people.example"}
 def stopped_after(n, database, daemon, proxy):
     """Another daemon whose connection is silent since the n-th message of a transaction with the event HELD, and which
     is stopped."""
-    other = daemon(through(proxy, database, {**QUICK, "database": {"writers": 1}}))
+    other = daemon(proxy.through(database, {**QUICK, "database": {"writers": 1}}))
     other.log_event("web", {"external_id": "warm"})     # the first batch of a connection has a statement more
     proxy.arm("to server", n, "hold")
     body = json.dumps(HELD).encode()
@@ -56,7 +51,7 @@ def events(prefix, kind):
 
 @pytest.mark.parametrize("kind", ("fresh", "poison"))
 def test_a_connection_cut_after_any_message_of_the_transaction_costs_and_doubles_nothing(database, daemon, proxy, tell, kind):
-    d = daemon(through(proxy, database, PATIENT))
+    d = daemon(proxy.through(database, PATIENT))
     old = d.log_event("web", {"external_id": "old", "email": "known@people.example"})["id"]
     wanted = (3, 1, 0) if kind == "fresh" else (2, 0, 1)
     sent = {}

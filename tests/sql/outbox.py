@@ -131,6 +131,7 @@ def leased(conn, other):
     same("dead rows are revived all at once", len(one(conn, "SELECT touchlog.outbox_retry(NULL)")), 1)
     jobs, _ = claim(conn)
     same("a lease is not touched by a retry", one(conn, "SELECT touchlog.outbox_retry(ARRAY[%s]::bigint[])", [jobs[0]["id"]]), [])
+    same("what a daemon knows it has it keeps when it connects again", one(conn, "SELECT touchlog.outbox_recover('one', ARRAY[%s]::bigint[])", [jobs[0]["id"]]), 0)
     same("who comes back after a crash", one(conn, "SELECT touchlog.outbox_recover('one')"), 1)
     jobs, _ = claim(conn)
     same("has its own rows at once, as a further attempt", jobs[0]["attempt"], 4)

@@ -5,6 +5,7 @@ batches and the decisions fell.
 exact    occurred_at = received_at; decided at any moments, late ones too.
 delayed  occurred_at before received_at, in any order; the decider works at every due time.
          Rows that arrive late are then seen by the live run and the replay at the same moment.
+         (No two at once: whether a decider works between them, only their batches tell.)
 counted  delayed, count without cooldown: the origins fired equal a count over the final log
          by another program (here), whatever the order of arrival."""
 
@@ -51,7 +52,7 @@ def random_rule(rng):
 def random_events(rng, delayed):
     t, out = T0, []
     for n in range(rng.randint(30, 90)):
-        t += dt.timedelta(minutes=rng.choice([0, 1, 7, 30, 60, 60, 200]))
+        t += dt.timedelta(minutes=rng.choice([1 if delayed else 0, 1, 7, 30, 60, 60, 200]))
         late = dt.timedelta(minutes=rng.choice([0, 0, 0, 1, 45, 60, 130, 600, 1500])
                             if delayed else 0)
         out.append(dict(

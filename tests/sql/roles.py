@@ -29,7 +29,7 @@ CALLS = {
     "prune_seen": "SELECT touchlog.prune_seen(NULL, 10)",
     "adopt_cluster": "SELECT touchlog.adopt_cluster()",
     "rule_check": "SELECT touchlog.rule_check($$kind = 'x'$$, 'predicate')",
-    "rule_set_load": """SELECT touchlog.rule_set_load('x', $$[{"name": "r", "when": "kind = 'x'",
+    "rule_set_load": """SELECT touchlog.rule_set_load('x', $$[{"name": "r", "when": "kind = 'visit'",
         "wait": "'2 d'::interval", "unless": "kind = 'y'"}]$$, '[]')""",
     "rule_set_activate":
         "SELECT touchlog.rule_set_activate((SELECT max(version) FROM touchlog.rule_set))",
@@ -99,6 +99,7 @@ NOT_THE_DAEMON = [
     "DELETE FROM touchlog.rule_trouble",
     "UPDATE touchlog.calendar SET zone = 'UTC'",
     "UPDATE touchlog.daemon SET seen_at = now()",
+    "SELECT touchlog.match_any('{}', now(), now())",
     "SELECT touchlog.match_rows('{}', now(), now())",
     "SELECT touchlog.rules_compile()",
     "SELECT touchlog.rule_read('{true}', '{predicate}')",
@@ -146,6 +147,8 @@ def daemon(db):
     same("touchlog_daemon does the whole append", append(conn), 1)
     same("and calls whatever else it must",
          [name for name, sql in CALLS.items() if refusal(conn, sql) == DENIED], [])
+    same("a batch that matches is matched", one(
+        conn, f"SELECT n_hits FROM touchlog.match('{{{ID}}}', {AT}, {AT})"), 1)
     rows(conn, "RESET ROLE; SET SESSION AUTHORIZATION touchlog_daemon")
     same("and does nothing that it need not",
          [sql for sql in NOT_THE_DAEMON if refusal(conn, sql) != DENIED], [])

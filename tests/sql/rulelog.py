@@ -149,8 +149,8 @@ def fresh(name):
 
 
 def mail(name, h, received=None, thread="t", **kw):
-    return dict(name=name, occurred=ago(h), received=ago(received) if received is not None else None,
-                thread=thread, **kw)
+    return dict(name=name, occurred=ago(h), thread=thread,
+                received=ago(received) if received is not None else None, **kw)
 
 
 def reply(name, h, received=None, **kw):

@@ -258,7 +258,8 @@ def under_way(log):
     same("each is decided by one set", rows(log.conn, """SELECT rule, state, rule_set
         FROM touchlog.firing ORDER BY origin_at, rule"""),
          [("r", "cancelled", version), ("s", "fired", first), ("s", "fired", version)])
-    same("and no timer is left of the old one", log.one("SELECT count(*) FROM touchlog.timer")[0], 0)
+    same("and no timer is left of the old one", log.one("SELECT count(*) FROM touchlog.timer"),
+         (0,))
     other.close()
     third.close()
 

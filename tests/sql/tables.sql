@@ -32,7 +32,7 @@ SET TimeZone = 'Pacific/Auckland';
 SELECT touchlog.make_partitions('2030-01-31 23:59:59+00');
 SELECT t.is('the caller''s time zone moves no bounds', (SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'interaction_20300101'), 'FOR VALUES FROM (''2030-01-01 13:00:00+13'') TO (''2030-02-01 13:00:00+13'')');
 SET TimeZone = 'UTC';
-SELECT t.is('no CHECK stays on a partition, it would cost every row', (SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND connamespace = 'touchlog'::regnamespace AND conrelid <> 'touchlog.merge'::regclass), 0::bigint);
+SELECT t.is('no CHECK stays on a partition, it would cost every row', (SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND connamespace = 'touchlog'::regnamespace AND conrelid IN (SELECT inhrelid FROM pg_inherits)), 0::bigint);
 SELECT t.is('every index of the log is on each partition', (SELECT string_agg(DISTINCT n::text, ' ') FROM (SELECT count(*) n FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relname ~ '^interaction_[0-9]' AND indisvalid GROUP BY c.oid) x), '4');
 ALTER TABLE touchlog.interaction DETACH PARTITION touchlog.interaction_20191201;
 SELECT t.is('a detached table of that name is an error, not a loop', t.refusal($$ SELECT touchlog.make_partitions('2019-12-31') $$), '55000');
