@@ -153,6 +153,13 @@ class Cluster:
         return self.database(name)
 
 
+def replace_match(database, body):
+    """What a batch runs at its end."""
+    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz,"
+                 " at timestamptz DEFAULT clock_timestamp(), OUT n_hits int, OUT failed int[])"
+                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
+
+
 @contextlib.contextmanager
 def migrated_cluster(directory, **settings):
     """A cluster with its template, for the block."""

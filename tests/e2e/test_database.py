@@ -7,7 +7,7 @@ import hashlib, os, random, signal, threading, time, uuid
 import pytest
 
 import harness
-from harness import Load, hanging, until
+from harness import Load, hanging, replace_match, until
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "identities": "strong"},
            "other": {"type": "webhook", "verify": "none", "channel": "web"}}
@@ -303,12 +303,6 @@ def test_a_database_that_goes_wrong_while_it_is_used_is_told_by_readyz_and_parks
     until(lambda: d.post_lines("web", [{"external_id": f"w-{i}"} for i in range(20)]).status == 200, "it heals")
     assert why(d) is None and count(database) == 21
     assert database.one("SELECT count(*) FROM touchlog.parked") == 0
-
-
-def replace_match(database, body):
-    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz,"
-                 " at timestamptz DEFAULT clock_timestamp(), OUT n_hits int, OUT failed int[])"
-                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
 def test_what_others_have_put_into_public_is_not_run(database, daemon):

@@ -7,7 +7,7 @@ import json, os, shutil, signal, statistics, threading, time
 import pytest
 
 import harness
-from harness import Load, hanging, until
+from harness import Load, hanging, replace_match, until
 
 SOURCES = {"web": {"type": "webhook", "verify": "none", "channel": "web", "identities": "strong"},
            "shop": {"type": "webhook", "verify": "none", "channel": "web",
@@ -62,12 +62,6 @@ def lines(d, source, events):
     a = d.post_lines(source, events)
     assert a.status == 202, a
     return a.json()
-
-
-def replace_match(database, body):
-    """What a batch runs at its end."""
-    database.run("CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void"
-                 f" LANGUAGE plpgsql AS $$ BEGIN {body} RETURN; END $$")
 
 
 # ---- away ----
