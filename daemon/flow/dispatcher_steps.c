@@ -265,10 +265,11 @@ done_settle(struct dispatcher *d)
 		settlement_free(d, s);
 }
 
+/* 23514 says that a partition is missing, which will be made. */
 static bool
 is_of_content(const char *sqlstate)
 {
-	return sqlstate != NULL && (strncmp(sqlstate, "22", 2) == 0 ||
+	return sqlstate != NULL && strcmp(sqlstate, "23514") != 0 && (strncmp(sqlstate, "22", 2) == 0 ||
 	    strncmp(sqlstate, "23", 2) == 0 || strncmp(sqlstate, "P0", 2) == 0);
 }
 
