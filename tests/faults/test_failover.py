@@ -123,13 +123,14 @@ def test_the_server_notices_a_daemon_that_vanished_within_7_s(mortal, daemon):
     port = tcp_port(mortal.cluster)
     d = daemon({**QUICK, "database": {"conninfo": f"host=127.0.0.1 port={port} dbname={mortal.name} user={harness.DAEMON_ROLE}"}}, database=mortal)
     d.log_event("web", {})
+    until(lambda: all(d.metrics().get(f'touchlog_database_connected{{role="{role}"}}') == 1 for role in ("keeper", "rules", "dispatcher")), "all are connected")
 
     def sockets():
         with open("/proc/net/tcp") as f:
             return [s for s in map(str.split, f.readlines()[1:]) if s[1] == f"0100007F:{port:04X}" and s[3] == "01"]
     # What was sent last is acknowledged some ms later; until then the timer is that of sending it again.
     mine = until(lambda: (now := sockets()) and all(s[4].startswith("00000000:") for s in now) and now, "all is acknowledged")
-    assert len(mine) == 3, "two writers and the keeper"
+    assert len(mine) == 5, "two writers, the keeper, rules and the dispatcher"
     for s in mine:
         timer, ticks = s[5].split(":")
         assert timer == "02" and int(ticks, 16) <= 300, s       # 02 is keepalive's; ticks of 10 ms

@@ -17,7 +17,8 @@ MIGRATIONS = {
     "function": "SET LOCAL ROLE touchlog_admin;\n"
                 "CREATE TABLE touchlog.drill (id uuid PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());\n"
                 "GRANT INSERT, SELECT ON touchlog.drill TO touchlog_daemon;\n"
-                "CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz) RETURNS void\n"
+                "CREATE OR REPLACE FUNCTION touchlog.match(ids uuid[], low timestamptz, high timestamptz,\n"
+                "    at timestamptz DEFAULT clock_timestamp(), OUT n_hits int, OUT failed int[])\n"
                 "LANGUAGE plpgsql AS $$ BEGIN INSERT INTO touchlog.drill SELECT unnest(ids); END $$;\n",
 }
 
