@@ -263,7 +263,8 @@ const struct conf_key config_keys[] = {
 	{ "timer_grace", CONF_MS, OF_CONFIG(timer_grace_ms), .max = 86400000, .def = "15m",
 	    .reload = true, .help = "A rule with `unless` is decided that much later at most while "
 	    "events that could cancel it may wait in a spool or a mailbox." },
-	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true, .def = ACTION_STAGES,
+	{ "stages", CONF_TEXTS, OF_CONFIG(stages), .reload = true,
+	    .def = "[selection, reach, acquisition, conversion, retention, loyalty, at_risk, lost]",
 	    .help = "The stages of a customer, in their order." },
 	{ "outbound", CONF_BLOCK, OF_CONFIG(outbound), .keys = outbound_keys,
 	    .help = "Limits of what actions send." },
@@ -600,7 +601,7 @@ judge(struct config *c)
 		check_source(c, &c->sources.v[i]);
 	check_former_names(c);
 	mail_conf_check(c->conf, conf_root(c->conf), &c->mail);
-	c->action_env = (struct action_env){ &c->mail, &c->own, c->public_url };
+	c->action_env = (struct action_env){ &c->mail, &c->stages, &c->own, c->public_url };
 	check_outbound(c);
 	for (size_t i = 0; i < c->actions.n; i++)
 		check_action(c, &c->actions.v[i]);
@@ -663,6 +664,12 @@ config_print(const struct config *c)
 		fprintf(stderr, "%s\n", conf_error_text(c->conf, i));
 	for (size_t i = 0; i < conf_warnings(c->conf); i++)
 		fprintf(stderr, "%s\n", conf_warning_text(c->conf, i));
+}
+
+bool
+config_has_rules(const struct config *c)
+{
+	return conf_find(conf_root(c->conf), "rules") != NULL;
 }
 
 void

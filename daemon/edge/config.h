@@ -82,6 +82,8 @@ TL_MUST struct config	*config_load_to_check(const char *path);
 void			 config_free(struct config *c);	/* accepts NULL */
 /* Errors and warnings, a line each, on stderr. */
 void			 config_print(const struct config *c);
+/* Whether it has `rules:`, be it empty: else any rule set suits it. */
+bool			 config_has_rules(const struct config *c);
 void			 config_intake(const struct config *c, struct intake_conf *ret);
 
 #endif

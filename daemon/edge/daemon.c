@@ -125,7 +125,7 @@ rule_set_of(const struct config *c, struct err *err)
 	struct rule_set *set = rule_set_new(&c->rules, &c->calendars, err);
 
 	if (set != NULL)
-		set->is_silent = conf_find(conf_root(c->conf), "rules") == NULL;
+		set->is_silent = !config_has_rules(c);
 	return set;
 }
 

@@ -20,6 +20,7 @@ struct mail_conf;
 /* What all actions share of the configuration; it lives as long as that. */
 struct action_env {
 	const struct mail_conf	*mail;
+	const struct conf_texts	*stages;
 	const struct conf_texts	*own;		/* our addresses, domains and numbers */
 	struct str		 public_url;	/* without a slash at its end; .p NULL: not set */
 };
@@ -52,10 +53,6 @@ struct action {
 	struct str			 name;
 	const struct action_type	*type;
 };
-
-/* What `stages` is when it is not set. */
-#define ACTION_STAGES	\
-	"[selection, reach, acquisition, conversion, retention, loyalty, at_risk, lost]"
 
 /* By name, for `type`; ended by NULL. */
 extern const struct action_type *const action_types[];

@@ -10,7 +10,8 @@
 /* ---- stage ---- */
 
 struct stage_conf {
-	struct str	to;
+	struct str			 to;
+	const struct conf_texts		*stages;	/* the configuration's */
 };
 
 static const struct conf_key stage_keys[] = {
@@ -19,28 +20,19 @@ static const struct conf_key stage_keys[] = {
 	{ 0 },
 };
 
-/* "[a, b]", as a default is written. */
-static bool
-is_among_defaults(struct str name)
+static void
+use_stages(void *own, const struct action_env *env)
 {
-	struct str rest = STR(ACTION_STAGES);
+	struct stage_conf *s = own;
 
-	rest = (struct str){ rest.p + 1, rest.n - 2 };
-	while (rest.n > 0)
-		if (str_eq(str_trim(str_cut(&rest, ',')), name))
-			return true;
-	return false;
+	s->stages = env->stages;
 }
 
 static bool
-is_stage(const struct conf_node *stages, struct str name)
+is_stage(const struct conf_texts *stages, struct str name)
 {
-	if (stages == NULL)
-		return is_among_defaults(name);
-	if (conf_is_scalar(stages))
-		return str_eq(conf_text(stages), name);
-	for (size_t i = 0; i < conf_count(stages); i++)
-		if (str_eq(conf_text(conf_item(stages, i)), name))
+	for (size_t i = 0; i < stages->n; i++)
+		if (str_eq(stages->v[i], name))
 			return true;
 	return false;
 }
@@ -50,7 +42,7 @@ check_stage(struct conf *c, const struct conf_node *node, void *own)
 {
 	const struct stage_conf *s = own;
 
-	if (s->to.p != NULL && !is_stage(conf_find(conf_root(c), "stages"), s->to))
+	if (s->to.p != NULL && !is_stage(s->stages, s->to))
 		conf_complain(c, conf_find(node, "to"), "to: %.*s is none of `stages`",
 		    STR_ARG(s->to));
 }
@@ -69,7 +61,7 @@ stage_settings(const void *own)
 
 const struct action_type action_stage = {
 	.name = "stage", .keys = stage_keys, .conf_size = sizeof(struct stage_conf),
-	.check = check_stage, .settings = stage_settings,
+	.use = use_stages, .check = check_stage, .settings = stage_settings,
 };
 
 /* ---- tag ---- */
