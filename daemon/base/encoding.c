@@ -172,6 +172,31 @@ percent_encode(struct buf *out, struct str text, const char *also)
 	}
 }
 
+void
+html_escape(struct buf *out, struct str text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		switch (text.p[i]) {
+		case '&':
+			buf_text(out, "&amp;");
+			break;
+		case '<':
+			buf_text(out, "&lt;");
+			break;
+		case '>':
+			buf_text(out, "&gt;");
+			break;
+		case '"':
+			buf_text(out, "&quot;");
+			break;
+		case '\'':
+			buf_text(out, "&#39;");
+			break;
+		default:
+			buf_add(out, text.p + i, 1);
+		}
+}
+
 bool
 urlencoded_next(struct str *rest, struct str *ret_name, struct str *ret_value)
 {

@@ -9,7 +9,7 @@
 #include "base/checked.h"
 #include "base/str.h"
 
-/* Bytes as text: hexadecimal, base64, percent-encoding and the pairs of a form. */
+/* Bytes as text: hexadecimal, base64, percent-encoding, the pairs of a form, HTML. */
 
 /* The whole of text in either case.  false: it is none, or more than `room` bytes. */
 TL_MUST bool	decode_hex(struct str text, unsigned char *out, size_t room, size_t *ret_n);
@@ -24,6 +24,9 @@ void		encode_base64(struct buf *out, const unsigned char *bytes, size_t n);
 TL_MUST bool	percent_decode(struct str text, bool plus_is_space, struct buf *out);
 /* All but letters, digits and those of `also`. */
 void		percent_encode(struct buf *out, struct str text, const char *also);
+
+/* For text and for the value of an attribute between double or single quotes. */
+void		html_escape(struct buf *out, struct str text);
 
 /* Cuts the next pair off the front of a query or an urlencoded form, as it was sent: still
  * encoded, the value empty where there is no "=".  false: there is none left. */

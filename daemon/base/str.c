@@ -25,6 +25,24 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+int
+str_index(struct str s, const char *const *names)
+{
+	for (int i = 0; names[i] != NULL; i++)
+		if (str_eq(s, str_of(names[i])))
+			return i;
+	return -1;
+}
+
+bool
+str_is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
 struct str
 str_trim(struct str s)
 {

@@ -76,6 +76,9 @@ str_cut(struct str *rest, char sep)
 
 /* ASCII letters only, whatever the locale. */
 bool	 str_eq_nocase(struct str a, struct str b);
+/* Where it stands among names, which NULL ends; -1: nowhere. */
+int	 str_index(struct str s, const char *const *names);
+bool	 str_is_ascii(struct str s);
 /* Without ASCII white space at both ends. */
 struct str str_trim(struct str s);
 /* The whole of s as decimal digits, with an optional sign, within min..max. */

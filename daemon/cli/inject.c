@@ -80,16 +80,6 @@ injection_fini(struct injection *in)
 
 /* ---- the preset ---- */
 
-/* -1: it is none of them. */
-static int
-index_of(const char *const *names, struct str name)
-{
-	for (int i = 0; names[i] != NULL; i++)
-		if (str_eq(str_of(names[i]), name))
-			return i;
-	return -1;
-}
-
 static struct str
 preset_text(const struct injection *in, const char *key)
 {
@@ -101,8 +91,8 @@ make_signature(struct injection *in, struct str secret)
 {
 	struct str verify = preset_text(in, "verify");
 	struct str encoding = preset_text(in, "encoding");
-	int scheme = index_of(signature_schemes, verify);
-	int code = encoding.p != NULL ? index_of(signature_encodings, encoding) : 0;
+	int scheme = str_index(verify, signature_schemes);
+	int code = encoding.p != NULL ? str_index(encoding, signature_encodings) : 0;
 	struct signature_conf conf = { .header = preset_text(in, "header"),
 	    .prefix = preset_text(in, "prefix"),
 	    .timestamp_header = preset_text(in, "timestamp_header"),

@@ -3,12 +3,12 @@
  * leave at all. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/str.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/db.h"
+#include "cli/listing.h"
 #include "cli/options.h"
 #include "cli/person.h"
 #include "cli/table.h"
@@ -47,25 +47,13 @@ static const struct table_column list_columns[] = {
     " WHERE ($1 = 'all' OR " STATE " = $1) AND ($2::text IS NULL OR o.action = $2)"	\
     " ORDER BY o.id DESC LIMIT $3) t ORDER BY id"
 
-static enum exit_code
-print_list(const struct cli *cli, PGconn *pg, const char *const *values)
-{
-	PGresult *res;
+static const char *const states[] = { "waiting", "running", "dead", "all", NULL };
 
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t)" LIST, values, 3) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT id, state, action, rule, attempts, next_at, error" LIST, values,
-	    3);
-	if (res == NULL)
-		return CLI_DATABASE;
-	table_print_result(res, list_columns);
-	PQclear(res);
-	return CLI_OK;
-}
+static const struct listing waiting = {
+	.json = "SELECT to_json(t)" LIST,
+	.table = "SELECT id, state, action, rule, attempts, next_at, error" LIST,
+	.columns = list_columns, .nvalues = 3,
+};
 
 /* Whoever looks why nothing happens is to see it. */
 static enum exit_code
@@ -83,17 +71,6 @@ note_pause(PGconn *pg)
 	return CLI_OK;
 }
 
-static bool
-is_state(const char *s)
-{
-	static const char *const states[] = { "waiting", "running", "dead", "all" };
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (strcmp(s, states[i]) == 0)
-			return true;
-	return false;
-}
-
 static enum exit_code
 list(struct cli *cli)
 {
@@ -103,14 +80,14 @@ list(struct cli *cli)
 	enum exit_code code;
 	PGconn *pg;
 
-	if (!is_state(o->state))
+	if (str_index(str_of(o->state), states) < 0)
 		return cli_fail(CLI_USAGE, "--state: waiting, running, dead or all is wanted");
 	pg = db_open(cli, DB_READ, &code);
 	if (pg == NULL)
 		return code;
 	code = note_pause(pg);
 	if (code == CLI_OK)
-		code = print_list(cli, pg, values);
+		code = listing_print(cli, pg, &waiting, values);
 	PQfinish(pg);
 	return code;
 }

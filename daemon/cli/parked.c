@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/db.h"
+#include "cli/listing.h"
 #include "cli/options.h"
 #include "cli/parked_retry.h"
 #include "cli/sources.h"
@@ -54,37 +55,13 @@ static const struct table_column list_columns[] = {
     "id, source, state, reason, sqlstate, content_type, attempts, first_at, last_at,"	\
     " octet_length(raw) AS bytes"
 
-static enum exit_code
-print_list(const struct cli *cli, PGconn *pg, const char *const *values)
-{
-	PGresult *res;
+static const char *const states[] = { "open", "retried", "dropped", "all", NULL };
 
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t) FROM (SELECT " METADATA LIST ") t",
-		    values, 4) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT id, source, state, attempts, last_at, octet_length(raw), reason"
-	    LIST, values, 4);
-	if (res == NULL)
-		return CLI_DATABASE;
-	table_print_result(res, list_columns);
-	PQclear(res);
-	return CLI_OK;
-}
-
-static bool
-is_state(const char *s)
-{
-	static const char *const states[] = { "open", "retried", "dropped", "all" };
-
-	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-		if (strcmp(s, states[i]) == 0)
-			return true;
-	return false;
-}
+static const struct listing kept = {
+	.json = "SELECT to_json(t) FROM (SELECT " METADATA LIST ") t",
+	.table = "SELECT id, source, state, attempts, last_at, octet_length(raw), reason" LIST,
+	.columns = list_columns, .nvalues = 4,
+};
 
 static enum exit_code
 list(struct cli *cli)
@@ -95,7 +72,7 @@ list(struct cli *cli)
 	struct buf names;
 	PGconn *pg;
 
-	if (!is_state(o->state))
+	if (str_index(str_of(o->state), states) < 0)
 		return cli_fail(CLI_USAGE, "--state: open, retried, dropped or all is wanted");
 	pg = db_open(cli, DB_READ, &code);
 	if (pg == NULL)
@@ -105,7 +82,7 @@ list(struct cli *cli)
 		sources_names(cli->config, o->source, &names);
 	const char *const values[] = { names.p, o->state, o->reason,
 	    db_number_text(limit, o->limit) };
-	code = buf_ok(&names) ? print_list(cli, pg, values) :
+	code = buf_ok(&names) ? listing_print(cli, pg, &kept, values) :
 	    cli_fail(CLI_USAGE, "this is too long for a source");
 	buf_fini(&names);
 	PQfinish(pg);

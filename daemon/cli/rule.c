@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/db.h"
+#include "cli/listing.h"
 #include "cli/rule_set_db.h"
 #include "cli/sources.h"
 #include "cli/table.h"
@@ -37,29 +38,14 @@ static const struct table_column list_columns[] = {
     " CROSS JOIN LATERAL (SELECT count(*) AS waiting FROM touchlog.timer t WHERE t.rule = r.name) w"	\
     " WHERE s.active ORDER BY r.name"
 
-static enum exit_code
-print_list(const struct cli *cli, PGconn *pg)
-{
-	PGresult *res;
-
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t) FROM (SELECT r.name, r.mode, r.since,"
-		    " r.when_text AS \"when\", r.actions AS \"do\", d.last_fired_at, w.waiting,"
-		    " d.last_7_days, r.rule_set" LIST ") t", NULL, 0) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT r.name, r.mode, r.since, d.last_fired_at, w.waiting, d.words,"
-	    " r.when_text" LIST, NULL, 0);
-	if (res == NULL)
-		return CLI_DATABASE;
-	if (PQntuples(res) == 0)
-		cli_note("no rule is active");
-	table_print_result(res, list_columns);
-	PQclear(res);
-	return CLI_OK;
-}
+static const struct listing active = {
+	.json = "SELECT to_json(t) FROM (SELECT r.name, r.mode, r.since,"
+	    " r.when_text AS \"when\", r.actions AS \"do\", d.last_fired_at, w.waiting,"
+	    " d.last_7_days, r.rule_set" LIST ") t",
+	.table = "SELECT r.name, r.mode, r.since, d.last_fired_at, w.waiting, d.words,"
+	    " r.when_text" LIST,
+	.columns = list_columns, .none = "no rule is active",
+};
 
 static enum exit_code
 list(struct cli *cli)
@@ -69,7 +55,7 @@ list(struct cli *cli)
 
 	if (pg == NULL)
 		return code;
-	code = print_list(cli, pg);
+	code = listing_print(cli, pg, &active, NULL);
 	PQfinish(pg);
 	return code;
 }
@@ -99,26 +85,12 @@ static const struct table_column change_columns[] = {
     " FROM jsonb_each($1::jsonb) o FULL JOIN jsonb_each($2::jsonb) n USING (key)"	\
     " ORDER BY what DESC, name"
 
-static enum exit_code
-print_changes(const struct cli *cli, PGconn *pg, const char *const *snapshots)
-{
-	PGresult *res;
-
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t) FROM (" CHANGES ") t", snapshots, 2) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, CHANGES, snapshots, 2);
-	if (res == NULL)
-		return CLI_DATABASE;
-	if (PQntuples(res) == 0)
-		cli_note("there are no rules, neither in the file nor active");
-	table_print_result(res, change_columns);
-	PQclear(res);
-	return CLI_OK;
-}
+static const struct listing changes = {
+	.json = "SELECT to_json(t) FROM (" CHANGES ") t",
+	.table = CHANGES,
+	.columns = change_columns, .nvalues = 2,
+	.none = "there are no rules, neither in the file nor active",
+};
 
 static enum exit_code
 activate(PGconn *pg, const struct rule_set *set)
@@ -149,7 +121,7 @@ install(const struct cli *cli, PGconn *pg, const struct rule_set *set)
 	if (code == CLI_OK) {
 		const char *const snapshots[] = { PQgetvalue(before, 0, 0), PQgetvalue(after, 0, 0) };
 
-		code = print_changes(cli, pg, snapshots);
+		code = listing_print(cli, pg, &changes, snapshots);
 	}
 	PQclear(before);
 	PQclear(after);
@@ -163,7 +135,7 @@ apply(struct cli *cli)
 	enum exit_code code = rule_set_of(cli, NULL, &set);
 	PGconn *pg = NULL;
 
-	if (code == CLI_OK && conf_find(conf_root(cli_config(cli)->conf), "rules") == NULL)
+	if (code == CLI_OK && !config_has_rules(cli_config(cli)))
 		code = cli_fail(CLI_CONFIG, "the configuration does not speak of rules; to remove those "
 		    "that are active, write rules: {}");
 	if (code == CLI_OK)
@@ -184,26 +156,11 @@ static const struct table_column explain_columns[] = {
 
 #define EXPLAIN	" FROM touchlog.rule_explain($1, $2::uuid)"
 
-static enum exit_code
-print_explanation(const struct cli *cli, PGconn *pg, const char *id)
-{
-	const char *const values[] = { cli->args[0], id };
-	PGresult *res;
-
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t) FROM (SELECT step, verdict, detail" EXPLAIN
-		    ") t", values, 2) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT step, verdict, detail" EXPLAIN, values, 2);
-	if (res == NULL)
-		return CLI_DATABASE;
-	table_print_result(res, explain_columns);
-	PQclear(res);
-	return CLI_OK;
-}
+static const struct listing explanation = {
+	.json = "SELECT to_json(t) FROM (SELECT step, verdict, detail" EXPLAIN ") t",
+	.table = "SELECT step, verdict, detail" EXPLAIN,
+	.columns = explain_columns, .nvalues = 2,
+};
 
 /* Under its own id; a duplicate has another than it was answered. */
 static enum exit_code
@@ -257,7 +214,8 @@ explain(struct cli *cli)
 	if (code == CLI_OK)
 		code = find_event(cli, pg, id);
 	if (code == CLI_OK)
-		code = print_explanation(cli, pg, id);
+		code = listing_print(cli, pg, &explanation,
+		    (const char *const[]){ cli->args[0], id });
 	PQfinish(pg);
 	return code;
 }

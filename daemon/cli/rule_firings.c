@@ -6,6 +6,7 @@
 #include "base/conf.h"
 #include "cli/command.h"
 #include "cli/db.h"
+#include "cli/listing.h"
 #include "cli/rule.h"
 #include "cli/rule_set_db.h"
 #include "cli/table.h"
@@ -41,29 +42,16 @@ static const struct table_column columns[] = {
 
 enum { NVALUES = 4 };
 
-static enum exit_code
-print_firings(const struct cli *cli, PGconn *pg, const char *const *values)
-{
-	PGresult *res;
-
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t) FROM (SELECT f.id, f.rule, f.state, f.subject,"
-		    " o.root_id AS customer_id, c.name AS customer, f.origin_id, f.origin_at, f.cause_id,"
-		    " f.error, f.decided_at, f.settled_at, f.rule_set" FIRINGS " ORDER BY f.decided_at, f.id)"
-		    " t", values, NVALUES) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT f.id, f.decided_at, f.rule, f.state, nullif(concat_ws(' ', o.root_id,"
+static const struct listing decisions = {
+	.json = "SELECT to_json(t) FROM (SELECT f.id, f.rule, f.state, f.subject,"
+	    " o.root_id AS customer_id, c.name AS customer, f.origin_id, f.origin_at, f.cause_id,"
+	    " f.error, f.decided_at, f.settled_at, f.rule_set" FIRINGS " ORDER BY f.decided_at, f.id)"
+	    " t",
+	.table = "SELECT f.id, f.decided_at, f.rule, f.state, nullif(concat_ws(' ', o.root_id,"
 	    " c.name), ''), f.subject, f.origin_id, coalesce(f.cause_id::text, f.error)" FIRINGS
-	    " ORDER BY f.decided_at, f.id", values, NVALUES);
-	if (res == NULL)
-		return CLI_DATABASE;
-	table_print_result(res, columns);
-	PQclear(res);
-	return CLI_OK;
-}
+	    " ORDER BY f.decided_at, f.id",
+	.columns = columns, .nvalues = NVALUES,
+};
 
 static enum exit_code
 fire(const struct cli *cli, PGconn *pg, const char *const *values)
@@ -108,9 +96,8 @@ is_state(const char *text)
 {
 	const char *nearest;
 
-	for (size_t i = 0; states[i] != NULL; i++)
-		if (strcmp(states[i], text) == 0)
-			return true;
+	if (str_index(str_of(text), states) >= 0)
+		return true;
 	nearest = conf_nearest(str_of(text), state_name, NULL);
 	cli_note("--state: there is no state %s%s%s", text, nearest != NULL ? "; did you mean " : "",
 	    nearest != NULL ? nearest : "");
@@ -137,7 +124,8 @@ rule_firings(struct cli *cli)
 		return code;
 	code = cli->nargs > 0 ? is_known(pg, cli->args[0]) : CLI_OK;
 	if (code == CLI_OK)
-		code = o->fires ? fire(cli, pg, values) : print_firings(cli, pg, values);
+		code = o->fires ? fire(cli, pg, values) :
+		    listing_print(cli, pg, &decisions, values);
 	PQfinish(pg);
 	return code;
 }

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/db.h"
+#include "cli/listing.h"
 #include "cli/options.h"
 #include "cli/person.h"
 #include "cli/table.h"
@@ -50,25 +51,12 @@ static const struct table_column list_columns[] = {
     " WHERE ($1::text IS NULL OR t.assign = $1) AND ($3::boolean OR t.done_at IS NULL)) x"	\
     " WHERE NOT $2::boolean OR state = 'overdue'" ORDER " LIMIT $4) t" ORDER
 
-static enum exit_code
-print_list(const struct cli *cli, PGconn *pg, const char *const *values)
-{
-	PGresult *res;
-
-	if (cli->wants_json) {
-		bool ok = db_print_json(pg, "SELECT to_json(t)" LIST, values, 4) >= 0;
-
-		(void)puts("");
-		return ok ? CLI_OK : CLI_DATABASE;
-	}
-	res = db_query(pg, "SELECT id, state, due, assign, coalesce(customer_priority, priority),"
-	    " customer, name, title" LIST, values, 4);
-	if (res == NULL)
-		return CLI_DATABASE;
-	table_print_result(res, list_columns);
-	PQclear(res);
-	return CLI_OK;
-}
+static const struct listing tasks = {
+	.json = "SELECT to_json(t)" LIST,
+	.table = "SELECT id, state, due, assign, coalesce(customer_priority, priority), customer, name,"
+	    " title" LIST,
+	.columns = list_columns, .nvalues = 4,
+};
 
 static enum exit_code
 list(struct cli *cli)
@@ -82,7 +70,7 @@ list(struct cli *cli)
 
 	if (pg == NULL)
 		return code;
-	code = print_list(cli, pg, values);
+	code = listing_print(cli, pg, &tasks, values);
 	PQfinish(pg);
 	return code;
 }

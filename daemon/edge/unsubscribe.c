@@ -104,16 +104,6 @@ static const char page_button[] =
     "<form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">"
     "<input type=\"hidden\" name=\"by\" value=\"page\"><button>Unsubscribe</button></form>\n";
 
-static void
-add_html(struct buf *out, const char *text)
-{
-	for (const char *p = text; *p != '\0'; p++)
-		if (*p == '<' || *p == '>' || *p == '&' || *p == '"' || *p == '\'')
-			buf_printf(out, "&#%d;", *p);
-		else
-			buf_add(out, p, 1);
-}
-
 /* before and after the address, which is left out where it is not known. */
 static void
 answer(struct http_request *take_req, int status, const struct http_header *headers,
@@ -126,7 +116,7 @@ answer(struct http_request *take_req, int status, const struct http_header *head
 	buf_printf(&page, "<p>%s", before);
 	if (address != NULL) {
 		buf_text(&page, address[0] != '\0' ? " <b>" : " <b>your address");
-		add_html(&page, address);
+		html_escape(&page, str_of(address));
 		buf_text(&page, "</b>.");
 	}
 	buf_printf(&page, "</p>\n%s</body>\n</html>\n", more);

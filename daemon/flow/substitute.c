@@ -146,31 +146,6 @@ value_of(struct json_object *payload, struct str path)
 	return o;
 }
 
-static void
-add_html(struct buf *out, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		switch (s.p[i]) {
-		case '&':
-			buf_text(out, "&amp;");
-			break;
-		case '<':
-			buf_text(out, "&lt;");
-			break;
-		case '>':
-			buf_text(out, "&gt;");
-			break;
-		case '"':
-			buf_text(out, "&quot;");
-			break;
-		case '\'':
-			buf_text(out, "&#39;");
-			break;
-		default:
-			buf_add(out, s.p + i, 1);
-		}
-}
-
 /* A header is one line, whatever stood in the value. */
 static void
 add_header(struct buf *out, struct str s)
@@ -209,7 +184,7 @@ add_escaped(struct buf *out, struct str s, enum action_escape how)
 		percent_encode(out, s, "-._~");
 		break;
 	case ESCAPE_HTML:
-		add_html(out, s);
+		html_escape(out, s);
 		break;
 	case ESCAPE_HEADER:
 		add_header(out, s);

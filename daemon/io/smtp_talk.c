@@ -66,15 +66,6 @@ smtp_stuff(struct buf *out, struct str message)
 	buf_text(out, ".\r\n");
 }
 
-static bool
-is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 /* ---- the end of a mail ---- */
 
 /* A server may say anything. */
@@ -145,7 +136,7 @@ static void
 begin_mail(struct smtp_talk *t)
 {
 	const struct smtp_mail *m = t->mail;
-	bool is_wide = !is_ascii(m->from) || !is_ascii(m->to);
+	bool is_wide = !str_is_ascii(m->from) || !str_is_ascii(m->to);
 
 	if (is_wide && !t->knows_utf8) {
 		end_mail(t, SMTP_NEVER, "", STR("the address is not in ASCII, and the mail server "

@@ -155,15 +155,6 @@ to_ascii(struct arena *a, struct str s, struct str *ret)
 	return ret->p != NULL;
 }
 
-static bool
-is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
-}
-
 bool
 email_read_domain(struct arena *a, struct str s, struct str *ret)
 {
@@ -173,7 +164,7 @@ email_read_domain(struct arena *a, struct str s, struct str *ret)
 		s.n--;
 	if (s.n == 0 || s.n > DOMAIN_MAX_BYTES)
 		return false;
-	if (is_ascii(s))
+	if (str_is_ascii(s))
 		domain = arena_lower(a, s);
 	else if (!to_ascii(a, s, &domain))
 		return false;

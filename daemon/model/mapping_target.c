@@ -27,12 +27,11 @@ struct family {
 static bool
 has_name(const char *const *names, struct str s, size_t *ret)
 {
-	for (size_t i = 0; names[i] != NULL; i++)
-		if (str_eq(s, str_of(names[i]))) {
-			*ret = i;
-			return true;
-		}
-	return false;
+	int i = str_index(s, names);
+
+	if (i >= 0)
+		*ret = (size_t)i;
+	return i >= 0;
 }
 
 static const char *

@@ -104,27 +104,18 @@ struct column_rule {
 	const char *wants;		/* what read() takes */
 };
 
-static int
-name_index(const char *const *names, struct str s)
-{
-	for (int i = 0; names[i] != NULL; i++)
-		if (str_eq(s, str_of(names[i])))
-			return i;
-	return -1;
-}
-
 static bool
 read_channel(struct work *w, struct str s)
 {
 	(void)w;
-	return name_index(channel_names, s) >= 0;
+	return str_index(s, channel_names) >= 0;
 }
 
 static bool
 read_direction(struct work *w, struct str s)
 {
 	(void)w;
-	return name_index(direction_names, s) >= 0;
+	return str_index(s, direction_names) >= 0;
 }
 
 static bool
