@@ -222,10 +222,12 @@ static void
 set_trouble(struct intake *in, const struct err *why)
 {
 	in->trouble = *why;
-	for (size_t i = 0; is_stuck(in) && i < nwriters(in); i++)
-		if (!writer_is_up(in->writers[i]))	/* it says what the others wait for */
-			err_set(&in->trouble, why->kind, "%s", writer_why(in->writers[i]));
 	in->trouble_us = clock_mono_us();
+	if (!is_stuck(in))
+		return;
+	for (size_t i = 0; i < nwriters(in); i++)
+		if (!writer_is_up(in->writers[i]))	/* it says what the others wait for */
+			(void)err_set(&in->trouble, why->kind, "%s", writer_why(in->writers[i]));
 }
 
 /* For /readyz: what time does not heal (a right or a function that is missing), and what
