@@ -602,43 +602,27 @@ BEGIN
 	RETURN refused;
 END $$;
 
--- As in 004-customer.sql, and what the rules keep follows.
-CREATE OR REPLACE FUNCTION touchlog.split(a bigint, b bigint, why text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- As in 004-customer.sql, and what the rules keep follows, here of customers who were joined or
+-- parted by hand.
+CREATE OR REPLACE FUNCTION touchlog.remake(member bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	member bigint[] := touchlog.lock_components(ARRAY[a, b]);
+	rest bigint[] := member;
+	part bigint[];
+	n_parts int := 0;
 BEGIN
-	UPDATE touchlog.merge m SET state = 'undone', undone_at = now()
-	WHERE m.a_id = least(a, b) AND m.b_id = greatest(a, b) AND m.state = 'joined';
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'customers % and % are not joined directly', a, b
-		    USING ERRCODE = 'no_data_found', HINT = 'Look at touchlog customer identities.';
-	END IF;
-	DELETE FROM touchlog.merge m
-	WHERE m.state = 'refused' AND (m.a_id = ANY(member) OR m.b_id = ANY(member));
-	PERFORM touchlog.remake(member);
-	PERFORM touchlog.subjects_follow(member, true);
-	PERFORM touchlog.note_change('split', a, b, why);
-END $$;
-
-CREATE OR REPLACE FUNCTION touchlog.join_by_hand(a bigint, b bigint, evidence jsonb DEFAULT NULL,
-    why text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	member bigint[] := touchlog.lock_components(ARRAY[a, b]);
-	n_roots int := (SELECT count(DISTINCT c.root_id) FROM touchlog.customer c
-	    WHERE c.id IN (a, b));
-BEGIN
-	IF member IS NULL OR NOT member @> ARRAY[a, b] THEN
-		RAISE EXCEPTION 'there is no customer %',
-		    CASE WHEN a = ANY(member) THEN b ELSE a END USING ERRCODE = 'no_data_found';
-	ELSIF n_roots < 2 THEN
-		RAISE EXCEPTION 'customers % and % are one already', a, b USING ERRCODE = 'P0001';
-	END IF;
-	PERFORM touchlog.put_edge(a, b, 'joined', evidence);
-	PERFORM touchlog.remake(member);
-	PERFORM touchlog.subjects_follow(member, false);
-	PERFORM touchlog.note_change('joined', a, b, why);
+	WHILE cardinality(rest) > 0 LOOP
+		WITH RECURSIVE reach(id) AS (
+			SELECT rest[1]
+			UNION
+			SELECT CASE WHEN m.a_id = r.id THEN m.b_id ELSE m.a_id END
+			FROM reach r JOIN touchlog.merge m
+			    ON (m.a_id = r.id OR m.b_id = r.id) AND m.state = 'joined')
+		SELECT array_agg(reach.id) INTO part FROM reach;
+		PERFORM touchlog.set_root(part);
+		rest := ARRAY(SELECT m FROM unnest(rest) m WHERE m <> ALL (part));
+		n_parts := n_parts + 1;
+	END LOOP;
+	PERFORM touchlog.subjects_follow(member, n_parts > 1);
 END $$;
 
 GRANT EXECUTE ON FUNCTION touchlog.match TO touchlog_daemon;
