@@ -191,43 +191,26 @@ def test_a_reply_in_the_spool_cancels_the_timer_that_fell_due_while_the_database
     assert not receiver.got and mortal.one("SELECT count(*) FROM touchlog.task") == 0
 
 
-def test_a_reply_in_the_spool_cancels_the_timer_although_the_outage_was_longer_than_the_grace(mortal, daemon, receiver, tmp_path):
-    """The daemon that has it comes back later than the one that decides."""
+def two_daemons(receiver, tmp_path, database, daemon, proxy=None, **more):
+    """The second one's connections go through the proxy, if there is one."""
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    ours = daemon(config(receiver, tmp_path / "a", rules=FOLLOW_UP, timer_grace="5s"), database=mortal)
-    late = daemon(config(receiver, tmp_path / "b", rules=FOLLOW_UP, timer_grace="5s"), database=mortal)
-    wait_active(mortal, FOLLOW_UP)
-    until(lambda: mortal.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
-    assert say(ours, "question", "message")["status"] == "logged"
-    over = time.monotonic() + WAIT_S + 5
-    mortal.cluster.stop("immediate")
-    assert say(late, "answer", "reply")["status"] == "spooled"
-    with hanging([late.p.pid]):
-        until(lambda: time.monotonic() > over + 0.3, "the grace after the timer's time is over")
-        mortal.cluster.start()
-        until(lambda: ours.metrics()['touchlog_database_connected{role="dispatcher"}'] == 1, "ours is back")
-        time.sleep(1.5)     # what must not happen has had its time
-        assert not mortal.rows("SELECT state FROM touchlog.firing")
-    assert decided(mortal) == ("cancelled", "answer")
-
-
-def two_daemons(receiver, tmp_path, mortal, daemon, **more):
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    both = [daemon(config(receiver, tmp_path / name, rules=FOLLOW_UP, **more), database=mortal) for name in "ab"]
-    wait_active(mortal, FOLLOW_UP)
-    until(lambda: mortal.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
+    first, second = (config(receiver, tmp_path / name, rules=FOLLOW_UP, **more) for name in "ab")
+    both = [daemon(first, database=database), daemon(proxy.through(database, second) if proxy else second, database=database)]
+    wait_active(database, FOLLOW_UP)
+    until(lambda: database.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
     return both
 
 
-def test_a_reply_in_the_spool_of_a_daemon_that_comes_back_late_cancels_the_timer_too(mortal, daemon, receiver, tmp_path):
+@pytest.mark.parametrize("grace_s", (900, 5), ids=("within the grace", "after an outage longer than the grace"))
+def test_a_reply_in_the_spool_of_a_daemon_that_comes_back_late_cancels_the_timer_too(mortal, daemon, receiver, tmp_path, grace_s):
     """The other one is back first, and would decide."""
-    ours, late = two_daemons(receiver, tmp_path, mortal, daemon)
+    ours, late = two_daemons(receiver, tmp_path, mortal, daemon, timer_grace=f"{grace_s}s")
     assert say(ours, "question", "message")["status"] == "logged"
-    due = time.monotonic() + WAIT_S
+    over = time.monotonic() + WAIT_S + (grace_s if grace_s < 60 else 0)
     mortal.cluster.stop("immediate")
     assert say(late, "answer", "reply")["status"] == "spooled"
     with hanging([late.p.pid]):
-        until(lambda: time.monotonic() > due + 0.3, "the timer is due")
+        until(lambda: time.monotonic() > over + 0.3, "the timer is due, and the short grace over")
         mortal.cluster.start()
         until(lambda: ours.metrics()['touchlog_database_connected{role="dispatcher"}'] == 1, "ours is back")
         time.sleep(1.5)     # what must not happen has had its time
@@ -236,11 +219,7 @@ def test_a_reply_in_the_spool_of_a_daemon_that_comes_back_late_cancels_the_timer
 
 
 def test_a_reply_in_the_spool_of_a_daemon_that_alone_lost_the_database_cancels_the_timer_too(database, daemon, receiver, proxy, tmp_path):
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    ours = daemon(config(receiver, tmp_path / "a", rules=FOLLOW_UP))
-    cut_off = daemon(proxy.through(database, config(receiver, tmp_path / "b", rules=FOLLOW_UP)))
-    wait_active(database, FOLLOW_UP)
-    until(lambda: database.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
+    ours, cut_off = two_daemons(receiver, tmp_path, database, daemon, proxy)
     assert say(ours, "question", "message")["status"] == "logged"
     due = time.monotonic() + WAIT_S
     proxy.block()
@@ -253,11 +232,7 @@ def test_a_reply_in_the_spool_of_a_daemon_that_alone_lost_the_database_cancels_t
 
 
 def test_a_timer_waits_for_a_lost_spool_no_longer_than_its_grace_and_the_reply_is_too_late(database, daemon, receiver, proxy, tmp_path):
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    ours = daemon(config(receiver, tmp_path / "a", rules=FOLLOW_UP, timer_grace="1s"))
-    cut_off = daemon(proxy.through(database, config(receiver, tmp_path / "b", rules=FOLLOW_UP, timer_grace="1s")))
-    wait_active(database, FOLLOW_UP)
-    until(lambda: database.one("SELECT count(*) FROM touchlog.daemon") == 2, "both have told of their spools")
+    ours, cut_off = two_daemons(receiver, tmp_path, database, daemon, proxy, timer_grace="1s")
     assert say(ours, "question", "message")["status"] == "logged"
     proxy.block()
     assert say(cut_off, "answer", "reply")["status"] == "spooled"
